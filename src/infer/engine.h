@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A network that runs: named tensors in, named tensors out.
+ *
+ * Backends: engine_ort.c (ONNX Runtime). An engine may be run by several
+ * threads at once; opening and closing belong to one thread. */
+#ifndef OLHO_INFER_ENGINE_H
+#define OLHO_INFER_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum {
+    TENSOR_RANK_MAX = 8,
+    TENSOR_NAME_MAX = 128,
+    ENGINE_TENSORS_MAX = 16,
+};
+
+enum tensor_type {
+    TENSOR_FLOAT32,
+    TENSOR_UINT8,
+    TENSOR_INT8,
+    TENSOR_INT32,
+    TENSOR_INT64,
+    TENSOR_OTHER,
+};
+
+/* What an engine takes or gives. A dimension of -1 is free. */
+struct tensor_spec {
+    char name[TENSOR_NAME_MAX];
+    enum tensor_type type;
+    int rank;
+    int64_t dims[TENSOR_RANK_MAX];
+};
+
+/* Values in row-major order; all dimensions fixed. */
+struct tensor {
+    enum tensor_type type;
+    int rank;
+    int64_t dims[TENSOR_RANK_MAX];
+    void *data;      /* borrowed from the caller */
+    size_t data_len; /* bytes behind data */
+};
+
+struct engine_options {
+    int thread_count; /* threads inside one run, 1..64 */
+};
+
+struct engine;
+
+/* Opens an ONNX file. ERR_UNPROCESSABLE when it is no network we can run,
+ * ERR_UNAVAILABLE when the engine's library cannot be loaded. The caller owns
+ * *out. */
+MUST_CHECK int engine_open(const char *path,
+                           const struct engine_options *options,
+                           struct engine **out, struct err *err);
+void engine_close(struct engine *engine); /* NULL is allowed */
+
+int engine_input_count(const struct engine *engine);
+int engine_output_count(const struct engine *engine);
+const struct tensor_spec *engine_input(const struct engine *engine, int i);
+const struct tensor_spec *engine_output(const struct engine *engine, int i);
+
+/* Runs once: reads inputs[i] for each input i, writes the outputs whose
+ * outputs[j].data is not NULL straight into the caller's memory. Shapes must
+ * fit the specs. Blocks. */
+MUST_CHECK int engine_run(struct engine *engine, const struct tensor *inputs,
+                          const struct tensor *outputs, struct err *err);
+
+/* "onnxruntime 1.28.0", or "onnxruntime (not loaded)". */
+const char *engine_version(void);
+
+#endif

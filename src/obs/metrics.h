@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metrics: one table of names, counted from any thread, printed in the
+ * Prometheus text format (exposition format 0.0.4).
+ *
+ *     metrics_add(METRIC_HTTP_REQUESTS, "/api/classify", "200", 1);
+ *     metrics_observe(METRIC_PHASE_SECONDS, "decode", NULL, seconds);
+ *
+ * Label values must come from small fixed sets (a route of the table, never a
+ * path as sent); past METRICS_SERIES_MAX series of one metric, further ones
+ * are counted under "other". Thread-safe without a lock once a series is
+ * there. */
+#ifndef OLHO_OBS_METRICS_H
+#define OLHO_OBS_METRICS_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum { METRICS_SERIES_MAX = 256 };
+
+/* clang-format off */
+/*    name               kind       exposed name, labels, help */
+#define METRICS(X) \
+    X(HTTP_REQUESTS,     COUNTER,   "olho_http_requests_total", "route", "status", "Requests answered.") \
+    X(HTTP_SECONDS,      HISTOGRAM, "olho_http_request_seconds", "route", NULL, "Seconds from the last byte of a request to its answer.") \
+    X(PHASE_SECONDS,     HISTOGRAM, "olho_phase_seconds", "phase", NULL, "Seconds spent in each phase of a request.") \
+    X(HTTP_BYTES_IN,     COUNTER,   "olho_http_received_bytes_total", NULL, NULL, "Bytes of request bodies received.") \
+    X(HTTP_BYTES_OUT,    COUNTER,   "olho_http_sent_bytes_total", NULL, NULL, "Bytes of reply bodies made.") \
+    X(HTTP_CONNECTIONS,  GAUGE,     "olho_http_connections", NULL, NULL, "Connections open now.") \
+    X(HTTP_SHED,         COUNTER,   "olho_http_shed_total", "reason", NULL, "Requests refused because a limit was reached.") \
+    X(QUEUE_WAITING,     GAUGE,     "olho_queue_waiting", NULL, NULL, "Requests that wait for a worker now.") \
+    X(QUEUE_SECONDS,     HISTOGRAM, "olho_queue_seconds", NULL, NULL, "Seconds a request waited for a worker.") \
+    X(UPLOAD_BYTES,      GAUGE,     "olho_upload_bytes", NULL, NULL, "Memory held by request bodies now.") \
+    X(PREDICTIONS,       COUNTER,   "olho_predictions_total", "model", "accepted", "Images classified.") \
+    X(CONFIDENCE,        HISTOGRAM, "olho_prediction_confidence", "model", NULL, "Confidence of the first class.") \
+    X(INDEX_ITEMS,       GAUGE,     "olho_index_items", NULL, NULL, "Images in the index.") \
+    X(MODEL_READY,       GAUGE,     "olho_model_ready", "model", NULL, "1 when the model is loaded.") \
+    X(LOG_LINES,         COUNTER,   "olho_log_lines_total", "level", NULL, "Lines logged.")
+/* clang-format on */
+
+enum metric {
+#define X(name, kind, exposed, label1, label2, help) METRIC_##name,
+    METRICS(X)
+#undef X
+        METRIC_COUNT
+};
+
+/* Labels are NULL where the table has none. Counters only grow. */
+void metrics_add(enum metric metric, const char *label1, const char *label2,
+                 int64_t amount);
+void metrics_set(enum metric metric, const char *label1, const char *label2,
+                 double value);
+
+/* Puts a value (seconds, or 0..1) into a histogram. */
+void metrics_observe(enum metric metric, const char *label1,
+                     const char *label2, double value);
+
+/* The value of a counter or gauge; the count of a histogram; 0 when the
+ * series was never touched. */
+double metrics_get(enum metric metric, const char *label1,
+                   const char *label2);
+
+/* Appends all metrics, with process_* figures (resident memory, CPU seconds,
+ * open files, start time). */
+void metrics_print(struct buf *out);
+
+/* Appends the table as Markdown, for docs/metrics.md. */
+void metrics_document(struct buf *out);
+
+#endif
