@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/config.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+
+enum { DOTENV_LEN_MAX = 1 << 20, TEXT_MAX = FILE_PATH_MAX - 256 };
+
+#define FIELD(name) offsetof(struct config, name)
+#define INTEGER(name, flag, field, preset, min, max, help)                     \
+    {                                                                          \
+        name, flag, OPTION_INTEGER, FIELD(field), preset, min, max, NULL,      \
+            false, false, help                                                 \
+    }
+#define REAL(name, flag, field, preset, min, max, help)                        \
+    {                                                                          \
+        name, flag, OPTION_REAL, FIELD(field), preset, min, max, NULL, false,  \
+            false, help                                                        \
+    }
+#define TEXT(name, flag, field, preset, help)                                  \
+    {                                                                          \
+        name, flag, OPTION_TEXT, FIELD(field), preset, 0, TEXT_MAX, NULL,      \
+            false, false, help                                                 \
+    }
+
+/* clang-format off */
+const struct option config_options[] = {
+    TEXT("HOST", "host", host, "127.0.0.1",
+         "Address to listen on; 0.0.0.0 or :: for every interface."),
+    INTEGER("FLASK_PORT", "port", port, "5001", 0, 65535,
+            "TCP port to listen on; 0 takes any free one."),
+    INTEGER("WORKERS", "workers", worker_count, "0", 0, 256,
+            "Requests computed at once; 0: one for each processor core."),
+    INTEGER("QUEUE_MAX", "queue-max", queue_max, "64", 1, 65536,
+            "Requests that may wait for a worker; more are answered 429."),
+    INTEGER("CONNECTIONS_MAX", "connections-max", connections_max, "1024", 1, 65536,
+            "Connections open at once."),
+    INTEGER("CONNECTIONS_PER_CLIENT_MAX", "connections-per-client-max", connections_per_client_max, "0", 0, 65536,
+            "Connections open at once from one address; 0: no limit of its own."),
+    REAL("TIMEOUT", "timeout", timeout_s, "30", 0.1, 3600,
+         "Seconds from the last byte of a request to its answer; then 504."),
+    REAL("IDLE_TIMEOUT", "idle-timeout", idle_timeout_s, "60", 0.1, 3600,
+         "Seconds that a connection may be silent before it is closed."),
+    REAL("RECEIVE_TIMEOUT", "receive-timeout", receive_timeout_s, "60", 0.1, 3600,
+         "Seconds that a request may take to arrive."),
+    REAL("DRAIN_TIMEOUT", "drain-timeout", drain_timeout_s, "30", 0, 3600,
+         "Seconds that requests under way have to finish after SIGTERM."),
+    REAL("DRAIN_DELAY", "drain-delay", drain_delay_s, "0", 0, 600,
+         "Seconds to go on serving, already not ready, after SIGTERM, so that balancers notice."),
+    INTEGER("HEADER_SIZE_KB", "header-size-kb", header_size_max_kb, "16", 2, 1024,
+            "Size of a request's header in kB; larger ones are answered 431."),
+    INTEGER("UPLOAD_MEMORY_MB", "upload-memory-mb", upload_memory_max_mb, "512", 1, 1048576,
+            "Memory in MB that all request bodies together may hold; more are answered 503."),
+    INTEGER("GZIP_MIN_KB", "gzip-min-kb", gzip_min_kb, "4", 0, 65536,
+            "Replies from this size in kB on are compressed when the client asks."),
+    TEXT("CORS_ORIGIN", "cors-origin", cors_origin, "",
+         "Origin that browsers may call from, or *; empty: no CORS headers."),
+    {"API_KEYS", "api-keys", OPTION_TEXT, FIELD(api_keys), "", 0, TEXT_MAX, NULL, false, true,
+     "Keys as scope:key,scope:key with scopes read, write, admin; empty: no key is needed."},
+
+    REAL("MAX_IMAGE_SIZE_MB", "max-image-size-mb", image_size_max_mb, "10", 0.001, 1024,
+         "Size of one image file in MB (1048576 bytes)."),
+    REAL("MAX_BATCH_SIZE_MB", "max-batch-size-mb", batch_size_max_mb, "100", 0.001, 4096,
+         "Size of the body of a batch in MB (1048576 bytes)."),
+    INTEGER("BATCH_SIZE", "batch-size", batch_image_max, "32", 1, 250,
+            "Images in one batch."),
+    INTEGER("IMAGE_SIDE_MIN", "image-side-min", image_side_min_px, "16", 1, 16384,
+            "Shortest side of an image in px."),
+    INTEGER("IMAGE_SIDE_MAX", "image-side-max", image_side_max_px, "16384", 16, 65500,
+            "Longest side of an image in px."),
+    REAL("IMAGE_MEGAPIXELS_MAX", "image-megapixels-max", image_megapixels_max, "64", 0.001, 1000,
+         "Width times height of an image in millions of px."),
+    {"DECODE_EXACT", "decode-exact", OPTION_BOOL, FIELD(is_decode_exact), "false", 0, 0, NULL, false, false,
+     "Decode JPEG at full size always, instead of at the smallest scale that keeps twice the network's input."},
+
+    TEXT("MODEL_PATH", "model", model_path, "mobilenet_v2",
+         "Model folder, a file in it, or the name of a bundled model."),
+    TEXT("MODEL_VERSION", "model-version", model_version, "",
+         "Version to report instead of the one in the model's metadata."),
+    INTEGER("INPUT_SIZE", "input-size", input_size_px, "224", 8, 8192,
+            "Side of the network's input in px where neither metadata nor graph says it."),
+    INTEGER("INFERENCE_THREADS", "inference-threads", thread_count, "1", 1, 64,
+            "Threads inside one run of the network."),
+    INTEGER("TOP_K", "top-k", top_k, "3", 1, 1000,
+            "Classes in an answer when the request does not say."),
+    REAL("CONFIDENCE_THRESHOLD", "confidence-threshold", confidence_min, "0.5", 0, 1,
+         "Confidence from which an answer counts as accepted (aceito)."),
+    REAL("UNDEFINED_BELOW", "undefined-below", undefined_below, "0", 0, 1,
+         "Answer \"Indefinido\" below this confidence; 0: never."),
+    REAL("UNDEFINED_DISTANCE_ABOVE", "undefined-distance-above", undefined_distance_above, "0", 0, 1e6,
+         "Answer \"Indefinido\" when the nearest indexed image is farther than this; 0: never."),
+
+    TEXT("EMBEDDINGS_PATH", "index", embeddings_path, "",
+         "Index file; empty: index.olho beside the model, or else in the data folder."),
+    INTEGER("SIMILAR_K", "similar-k", similar_k, "3", 1, 1000,
+            "Similar images in an answer to /api/classify."),
+    REAL("SIMILARITY_THRESHOLD", "similarity-threshold", similarity_min, "0.7", 0, 1,
+         "Similarity, 1 / (1 + distance), from which an image counts as similar."),
+
+    TEXT("OLHO_HOME", "home", home, "",
+         "Data folder; empty: olho in the XDG data folder."),
+    {"LOG_LEVEL", "log-level", OPTION_CHOICE, FIELD(log_level), "info", 0, 0,
+     "debug|info|warn|error|off", true, false, "Least level that is logged."},
+    {"LOG_FORMAT", "log-format", OPTION_CHOICE, FIELD(log_format), "text", 0, 0,
+     "text|json", false, false, "Form of a line: key=value text or a JSON object."},
+    {"LOG_FILE", "log-file", OPTION_TEXT, FIELD(log_file), "", 0, TEXT_MAX, NULL, true, false,
+     "File to append the log to, opened anew on SIGHUP; empty: standard error."},
+};
+/* clang-format on */
+
+const size_t config_option_count =
+    sizeof config_options / sizeof config_options[0];
+
+static_assert(sizeof config_options / sizeof config_options[0] <=
+                  CONFIG_OPTIONS_MAX,
+              "CONFIG_OPTIONS_MAX is too small");
+
+static int load_dotenv(struct config *config, enum option_source *sources,
+                       struct err *err)
+{
+    struct buf text;
+    int rc;
+
+    if (!file_exists(".env"))
+        return 0;
+    buf_init(&text, DOTENV_LEN_MAX);
+    rc = file_read(".env", &text, err);
+    if (rc)
+        goto out;
+    rc = option_read_dotenv(config_options, config_option_count, config,
+                            buf_bytes(&text), sources, err);
+    if (rc)
+        err_wrap(err, ".env");
+out:
+    buf_release(&text);
+    return rc;
+}
+
+int config_load(struct config *config, enum option_source *sources,
+                struct err *err)
+{
+    size_t i;
+    int rc;
+
+    option_preset(config_options, config_option_count, config);
+    for (i = 0; sources != NULL && i < config_option_count; i++)
+        sources[i] = OPTION_FROM_PRESET;
+    rc = load_dotenv(config, sources, err);
+    if (rc)
+        return rc;
+    return option_read_environment(config_options, config_option_count, config,
+                                   sources, err);
+}
+
+int config_check(const struct config *config, struct err *err)
+{
+    double body_mb = config->batch_size_max_mb > config->image_size_max_mb
+                         ? config->batch_size_max_mb
+                         : config->image_size_max_mb;
+
+    if (config->image_side_min_px > config->image_side_max_px)
+        return err_set(err, ERR_INVALID,
+                       "IMAGE_SIDE_MIN is %lld; it must not be above "
+                       "IMAGE_SIDE_MAX, which is %lld",
+                       (long long)config->image_side_min_px,
+                       (long long)config->image_side_max_px);
+    if (body_mb + 1 > (double)config->upload_memory_max_mb)
+        return err_set(err, ERR_INVALID,
+                       "UPLOAD_MEMORY_MB is %lld; it must hold the largest "
+                       "body, which is %g MB, and 1 MB more",
+                       (long long)config->upload_memory_max_mb, body_mb);
+    return 0;
+}
+
+void config_release(struct config *config)
+{
+    option_release(config_options, config_option_count, config);
+}
+
+int config_home(const struct config *config, char *out, struct err *err)
+{
+    const char *base;
+
+    if (config->home[0] != '\0') {
+        snprintf(out, FILE_PATH_MAX, "%s", config->home);
+        return 0;
+    }
+    base = getenv("XDG_DATA_HOME");
+    if (base != NULL && base[0] == '/')
+        return file_join(base, "olho", out, err);
+    base = getenv("HOME");
+    if (base == NULL || base[0] != '/')
+        return err_set(err, ERR_INVALID,
+                       "neither OLHO_HOME nor HOME is set, so there is no data "
+                       "folder");
+    return file_join(base, ".local/share/olho", out, err);
+}

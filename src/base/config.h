@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The settings of olho: plain values, read once at start from `.env`, the
+ * environment and flags (base/option.h) by the one table in config.c.
+ *
+ * A struct config is read by many threads and written by none after start,
+ * but for the rows that SIGHUP may change; those are copied out on reload. */
+#ifndef OLHO_BASE_CONFIG_H
+#define OLHO_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/option.h"
+
+struct config {
+    /* server */
+    char *host;
+    int64_t port;
+    int64_t worker_count;
+    int64_t queue_max;
+    int64_t connections_max;
+    int64_t connections_per_client_max;
+    double timeout_s;
+    double idle_timeout_s;
+    double receive_timeout_s;
+    double drain_timeout_s;
+    double drain_delay_s;
+    int64_t header_size_max_kb;
+    int64_t upload_memory_max_mb;
+    int64_t gzip_min_kb;
+    char *cors_origin;
+    char *api_keys;
+
+    /* images */
+    double image_size_max_mb;
+    double batch_size_max_mb;
+    int64_t batch_image_max;
+    int64_t image_side_min_px;
+    int64_t image_side_max_px;
+    double image_megapixels_max;
+    bool is_decode_exact;
+
+    /* model and answers */
+    char *model_path;
+    char *model_version;
+    int64_t input_size_px;
+    int64_t thread_count;
+    int64_t top_k;
+    double confidence_min;
+    double undefined_below;
+    double undefined_distance_above;
+
+    /* index */
+    char *embeddings_path;
+    int64_t similar_k;
+    double similarity_min;
+
+    /* the rest */
+    char *home;
+    int64_t log_level;
+    int64_t log_format;
+    char *log_file;
+};
+
+/* The table, in the order of `olho config`. */
+extern const struct option config_options[];
+extern const size_t config_option_count;
+
+/* Where each value of a struct config came from, row by row. */
+enum { CONFIG_OPTIONS_MAX = 64 };
+
+/* Sets the presets and reads `.env` in the working folder (absent is fine)
+ * and then the environment. *config is zeroed or loaded before; sources (may
+ * be NULL) has room for CONFIG_OPTIONS_MAX. */
+MUST_CHECK int config_load(struct config *config, enum option_source *sources,
+                           struct err *err);
+
+/* Takes the bounds that one row cannot check, after the flags are read. */
+MUST_CHECK int config_check(const struct config *config, struct err *err);
+void config_release(struct config *config);
+
+/* The data folder: OLHO_HOME, or the XDG data folder's `olho`. Writes
+ * FILE_PATH_MAX bytes. */
+MUST_CHECK int config_home(const struct config *config, char *out,
+                           struct err *err);
+
+#endif
