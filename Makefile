@@ -4,9 +4,14 @@
 
 VERSION := 0.1.0
 BUILD ?= build
+PREFIX ?= /usr/local
 CC ?= cc
 PYTHON ?= python3
-MAKEFLAGS += --no-builtin-rules
+SECONDS ?= 20
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+# V=1 shows every command.
+Q := $(if $(V),,@)
 
 # --- what is compiled ------------------------------------------------------
 ARCH := $(shell uname -m)
@@ -36,10 +41,36 @@ SRC := $(filter-out $(SKIP_SRC),$(ALL_SRC))
 MAIN_SRC := src/cmd/main.c
 LIB_SRC := $(filter-out $(MAIN_SRC),$(SRC))
 TEST_SRC := $(sort $(wildcard tests/unit/*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 
 OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(BUILD)/obj/%.o)
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/%)
+
+# ONNX Runtime is opened at run time, so only its header is needed here: the
+# distribution's, or the one that tools/fetch-onnxruntime puts beside the
+# library.
+ORT_DIR := build/onnxruntime
+ifeq ($(call have,libonnxruntime),yes)
+ORT_CFLAGS := $(patsubst -I%,-isystem %,\
+    $(shell pkg-config --cflags libonnxruntime))
+else
+ORT_INCLUDE ?= $(ORT_DIR)/include
+ORT_CFLAGS := -isystem $(ORT_INCLUDE)
+ORT_HEADER := $(ORT_INCLUDE)/onnxruntime_c_api.h
+endif
+
+# Where an installed program finds its parts. A build beside build/ has not
+# got them in the usual places and is pointed at this tree instead.
+ifeq ($(BUILD),build)
+LIB_DIR := $(PREFIX)/lib/olho
+DATA_DIR := $(PREFIX)/share/olho
+else
+LIB_DIR := $(CURDIR)/$(ORT_DIR)
+DATA_DIR := $(CURDIR)
+endif
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wwrite-strings \
     -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wundef \
@@ -48,35 +79,182 @@ ifeq ($(CI),true)
 WARN += -Werror
 endif
 OPT ?= -O2 -g
+ifeq ($(SANITIZE),)
+HARDEN := -D_FORTIFY_SOURCE=2 -fPIE
+HARDEN_LINK := -pie -Wl,-z,relro,-z,now
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags $(CORE_PKGS) $(OPTIONAL_PKGS) \
+    2>/dev/null)
 CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fstack-protector-strong \
     -fno-math-errno -fno-trapping-math -pthread -Isrc -Itests/unit \
     -DOLHO_VERSION='"$(VERSION)"' -DOLHO_FEATURES='"$(FEATURES)"' \
-    $(shell pkg-config --cflags $(CORE_PKGS) $(OPTIONAL_PKGS) 2>/dev/null) \
-    $(SANITIZE) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(CORE_PKGS) $(OPTIONAL_PKGS) 2>/dev/null) \
+    -DOLHO_ORT_DIR='"$(LIB_DIR)"' -DOLHO_DATA_DIR='"$(DATA_DIR)"' \
+    $(PKG_CFLAGS) $(ORT_CFLAGS) $(HARDEN) $(SANITIZE) $(CFLAGS)
+LIBS := $(shell pkg-config --libs $(CORE_PKGS) $(OPTIONAL_PKGS) 2>/dev/null) \
     -lm -ldl -pthread
+AVX2_FLAGS := -mavx2 -mfma -O3
+AVX512_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni \
+    -mfma -O3
+LINK = $(CC) $(SANITIZE) $(HARDEN_LINK) $(LDFLAGS) -o $@ \
+    $(filter %.o,$^) $(LIBS)
 
-all: $(BUILD)/olho
+all: $(BUILD)/olho ## build build/olho (the default)
 
-$(BUILD)/olho: $(OBJ)
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/olho: $(OBJ) $(BUILD)/linked
+	@echo "  LINK  $@"
+	$(Q)$(LINK)
 
-$(BUILD)/olho-test: $(LIB_OBJ) $(TEST_OBJ)
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/olho-test: $(LIB_OBJ) $(TEST_OBJ) $(BUILD)/linked
+	@echo "  LINK  $@"
+	$(Q)$(LINK)
 
-$(BUILD)/obj/%_avx2.o: KERNEL_FLAGS = -mavx2 -mfma -O3
-$(BUILD)/obj/%_avx512.o: KERNEL_FLAGS = -mavx512f -mavx512bw -mavx512vl \
-    -mavx512dq -mavx512vnni -mfma -O3
-$(BUILD)/obj/%.o: %.c
+$(FUZZ_BIN): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB_OBJ) $(BUILD)/linked
+	@echo "  LINK  $@"
+	$(Q)$(CC) -fsanitize=fuzzer $(SANITIZE) $(LDFLAGS) -o $@ \
+	    $(filter %.o,$^) $(LIBS)
+
+$(BUILD)/obj/%_avx2.o: KERNEL_FLAGS = $(AVX2_FLAGS)
+$(BUILD)/obj/%_avx512.o: KERNEL_FLAGS = $(AVX512_FLAGS)
+$(BUILD)/obj/%.o: %.c $(BUILD)/compiled | $(ORT_HEADER)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS_ALL) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
 
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+# Two stamps, rewritten when a command changes: all is compiled again when the
+# flags change, and linked again when the list of files does.
+$(BUILD)/compiled: export STAMP = $(CC) $(CFLAGS_ALL) $(AVX2_FLAGS) \
+    $(AVX512_FLAGS)
+$(BUILD)/linked: export STAMP = $(CC) $(LDFLAGS) $(HARDEN_LINK) $(LIBS) \
+    $(SRC) $(TEST_SRC)
+$(BUILD)/compiled $(BUILD)/linked: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$STAMP" | cmp -s - $@ || printf '%s\n' "$$STAMP" >$@
 
-unit: $(BUILD)/olho-test
-	$(BUILD)/olho-test $(T)
+$(ORT_HEADER):
+	@tools/fetch-onnxruntime build
 
-clean:
-	rm -rf $(BUILD)/obj $(BUILD)/olho $(BUILD)/olho-test
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
 
-.PHONY: all unit clean
+# --- run -------------------------------------------------------------------
+serve: ## install what is missing, build, and serve on 127.0.0.1
+	@tools/setup core $(BUILD)
+	@$(MAKE) -j$(JOBS) $(BUILD)/olho
+	@exec $(BUILD)/olho serve $(ARGS)
+
+# --- test ------------------------------------------------------------------
+SUB_CFLAGS := -fno-omit-frame-pointer
+ASAN_MAKE = $(MAKE) BUILD=$(BUILD)/asan OPT='-O1 -g' SANITIZE='\
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined $(SUB_CFLAGS)'
+TSAN_MAKE = $(MAKE) BUILD=$(BUILD)/tsan OPT='-O1 -g' SANITIZE='\
+    -fsanitize=thread $(SUB_CFLAGS)'
+FUZZ_MAKE = $(MAKE) BUILD=$(BUILD)/fuzz CC=clang OPT='-O1 -g' SANITIZE='\
+    -fsanitize=fuzzer-no-link,address,undefined \
+    -fno-sanitize-recover=undefined $(SUB_CFLAGS)'
+COVER_MAKE = $(MAKE) BUILD=$(BUILD)/cover OPT='-O0 -g' \
+    SANITIZE='--coverage -fprofile-abs-path'
+
+test: ## install what is missing, then every test, sanitizers and fuzzing
+	@tools/setup test $(BUILD)
+	@$(MAKE) -j$(JOBS) test-programs
+	@tools/run-tests $(BUILD)
+
+test-programs: $(BUILD)/olho $(BUILD)/olho-test
+	@+$(ASAN_MAKE) $(BUILD)/asan/olho-test
+	@+$(TSAN_MAKE) $(BUILD)/tsan/olho-test $(BUILD)/tsan/olho
+	@+if command -v clang >/dev/null; then $(FUZZ_MAKE) fuzz-programs; fi
+
+unit: $(BUILD)/olho-test ## unit tests only; T=part of a name or file
+	@$(BUILD)/olho-test $(T)
+
+torture: $(BUILD)/olho-test ## unit tests that fail each allocation in turn
+	@$(BUILD)/olho-test torture
+
+http: $(BUILD)/olho ## tests over HTTP and of the commands; T=part of a name
+	@tools/setup test $(BUILD)
+	@tools/run-tests $(BUILD) http $(T)
+
+asan: ## unit tests under the address and undefined-behaviour sanitizers
+	@+$(ASAN_MAKE) -j$(JOBS) $(BUILD)/asan/olho-test
+	@tools/run-tests $(BUILD) asan $(T)
+
+tsan: ## unit and HTTP tests under the thread sanitizer
+	@tools/setup test $(BUILD)
+	@+$(TSAN_MAKE) -j$(JOBS) $(BUILD)/tsan/olho-test $(BUILD)/tsan/olho
+	@tools/run-tests $(BUILD) tsan $(T)
+
+fuzz: ## each fuzz target for SECONDS=20; F=name runs one
+	@+$(FUZZ_MAKE) -j$(JOBS) fuzz-programs
+	@SECONDS_EACH=$(SECONDS) tools/run-tests $(BUILD) fuzz $(F)
+
+fuzz-programs: $(FUZZ_BIN)
+
+cover: ## lines that the unit and HTTP tests reach, file by file
+	@tools/setup test $(BUILD)
+	@+$(COVER_MAKE) -j$(JOBS) $(BUILD)/cover/olho-test $(BUILD)/cover/olho
+	@tools/cover $(BUILD)
+
+bench: ## side by side with other servers (takes long)
+	@tools/setup bench $(BUILD)
+	@$(MAKE) -j$(JOBS) $(BUILD)/olho
+	@bench/run $(ARGS)
+
+reference: ## make the reference numbers of tests/data again and compare
+	@tools/setup test $(BUILD)
+	@$(BUILD)/venv/bin/python tools/reference.py
+
+# --- write -----------------------------------------------------------------
+DOCS := api config metrics errors commands
+
+lint: ## layers, banned functions, sizes, format, clang-tidy, docs
+	@tools/setup lint $(BUILD)
+	@$(MAKE) -j$(JOBS) $(BUILD)/olho
+	@tools/lint/run $(BUILD) $(L)
+
+fmt: ## format the C sources
+	@tools/setup lint $(BUILD)
+	@$(BUILD)/venv/bin/clang-format -i $$(git ls-files --cached --others \
+	    --exclude-standard '*.c' '*.h')
+
+docs: $(BUILD)/olho ## print docs/*.md from the program's own tables
+	@for name in $(DOCS); do \
+	    $(BUILD)/olho docs $$name >docs/$$name.md.part && \
+	    mv docs/$$name.md.part docs/$$name.md || \
+	    { rm -f docs/$$name.md.part; exit 1; }; done
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
+	    Makefile
+
+# --- install ---------------------------------------------------------------
+MODEL := mobilenet_v2
+
+install: $(BUILD)/olho ## put it under PREFIX=/usr/local (and DESTDIR=)
+	install -D -m 755 $(BUILD)/olho $(DESTDIR)$(PREFIX)/bin/olho
+	install -d $(DESTDIR)$(PREFIX)/share/olho/models/$(MODEL)
+	install -m 644 models/$(MODEL)/* \
+	    $(DESTDIR)$(PREFIX)/share/olho/models/$(MODEL)
+	install -d $(DESTDIR)$(PREFIX)/share/doc/olho
+	install -m 644 $(wildcard LICENSE NOTICE README*.md CHANGELOG.md \
+	    docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/olho
+	if [ -e $(ORT_DIR)/libonnxruntime.so.1 ]; then \
+	    install -D -m 644 $(ORT_DIR)/libonnxruntime.so.1 \
+	        $(DESTDIR)$(PREFIX)/lib/olho/libonnxruntime.so.1 && \
+	    install -m 644 $(ORT_DIR)/ThirdPartyNotices.txt \
+	        $(DESTDIR)$(PREFIX)/share/doc/olho/onnxruntime-notices.txt && \
+	    install -m 644 $(ORT_DIR)/LICENSE \
+	        $(DESTDIR)$(PREFIX)/share/doc/olho/onnxruntime-license.txt; fi
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/olho
+	rm -rf $(DESTDIR)$(PREFIX)/lib/olho $(DESTDIR)$(PREFIX)/share/olho \
+	    $(DESTDIR)$(PREFIX)/share/doc/olho
+
+clean: ## remove what was built, but not what was fetched
+	rm -rf $(BUILD)/obj $(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz \
+	    $(BUILD)/cover $(BUILD)/logs $(BUILD)/olho $(BUILD)/olho-test \
+	    $(BUILD)/compiled $(BUILD)/linked
+
+FORCE:
+.PHONY: all serve test test-programs unit torture http asan tsan fuzz \
+    fuzz-programs cover bench reference lint fmt docs help install uninstall \
+    clean FORCE
