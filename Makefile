@@ -221,6 +221,15 @@ docs: $(BUILD)/olho ## print docs/*.md from the program's own tables
 	    mv docs/$$name.md.part docs/$$name.md || \
 	    { rm -f docs/$$name.md.part; exit 1; }; done
 
+# For tools/lint/run.
+print-flags:
+	@printf '%s\n' "$$PRINTED"
+print-flags: export PRINTED = $(filter-out -Werror $(HARDEN),$(CFLAGS_ALL))
+print-sources:
+	@echo $(SRC)
+print-docs:
+	@echo $(DOCS)
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
 	    Makefile
@@ -257,4 +266,4 @@ clean: ## remove what was built, but not what was fetched
 FORCE:
 .PHONY: all serve test test-programs unit torture http asan tsan fuzz \
     fuzz-programs cover bench reference lint fmt docs help install uninstall \
-    clean FORCE
+    clean print-flags print-sources print-docs FORCE
