@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apps/answer_json.h"
+
+#include <string.h>
+
+static const char undefined_class[] = "Indefinido";
+
+static const char *label_of(const struct answer *answer, int id)
+{
+    return answer->bundle->labels.names[id];
+}
+
+static void write_class(struct json_writer *json, const struct answer *answer)
+{
+    const struct bundle_class *best = &answer->top[0];
+
+    json_key(json, "classe");
+    json_put_text(json, answer->is_undefined ? undefined_class
+                                             : label_of(answer, best->id));
+    json_key(json, "confianca");
+    json_put_float(json, answer->is_undefined ? 0 : best->score);
+    json_key(json, "classe_numerica");
+    json_put_integer(json, answer->is_undefined ? -1 : best->id);
+}
+
+static void write_top(struct json_writer *json, const struct answer *answer)
+{
+    int i;
+
+    json_key(json, "top_k_predictions");
+    json_array_begin(json);
+    for (i = 0; i < answer->top_count; i++) {
+        json_object_begin(json);
+        json_key(json, "classe");
+        json_put_text(json, label_of(answer, answer->top[i].id));
+        json_key(json, "confianca");
+        json_put_float(json, answer->top[i].score);
+        json_object_end(json);
+    }
+    json_array_end(json);
+}
+
+static void write_embedding(struct json_writer *json,
+                            const struct answer *answer)
+{
+    json_key(json, "embedding");
+    if (answer->embedding == NULL)
+        json_put_null(json);
+    else
+        json_put_floats(json, answer->embedding,
+                        (size_t)answer->bundle->embedding_len);
+}
+
+static void write_neighbours(struct json_writer *json,
+                             const struct answer *answer)
+{
+    int i;
+
+    json_key(json, "semelhantes");
+    json_array_begin(json);
+    for (i = 0; !answer->is_undefined && i < answer->hit_count; i++) {
+        json_object_begin(json);
+        json_key(json, "item");
+        json_put_text(json, answer->hits[i].entry.path);
+        json_key(json, "distancia");
+        json_put_float(json, answer->hits[i].distance);
+        json_object_end(json);
+    }
+    json_array_end(json);
+}
+
+/* An item is called by its label, else by the name of its file. */
+static const char *name_of(const struct flat_entry *entry)
+{
+    const char *slash = strrchr(entry->path, '/');
+
+    if (entry->label[0] != '\0')
+        return entry->label;
+    return slash != NULL ? slash + 1 : entry->path;
+}
+
+int answer_write_similar(struct json_writer *json, const struct flat_hit *hits,
+                         int count, double similar_min)
+{
+    int i, written = 0;
+
+    json_key(json, "similar_items");
+    json_array_begin(json);
+    for (i = 0; i < count; i++) {
+        double similarity = 1.0 / (1.0 + (double)hits[i].distance);
+
+        if (similarity < similar_min)
+            continue;
+        json_object_begin(json);
+        json_key(json, "item_id");
+        json_put_integer(json, hits[i].entry.id);
+        json_key(json, "nome");
+        json_put_text(json, name_of(&hits[i].entry));
+        json_key(json, "distancia");
+        json_put_float(json, hits[i].distance);
+        json_key(json, "confianca_similaridade");
+        json_put_float(json, (float)similarity);
+        json_key(json, "foto_url");
+        json_put_null(json);
+        json_object_end(json);
+        written++;
+    }
+    json_array_end(json);
+    return written;
+}
+
+/* What the caller should know about an answer that stands all the same. */
+static void write_warnings(struct json_writer *json,
+                           const struct answer *answer)
+{
+    json_key(json, "avisos");
+    json_array_begin(json);
+    if (answer->index_error != NULL) {
+        json_object_begin(json);
+        json_key(json, "check");
+        json_put_text(json, "index");
+        json_key(json, "message");
+        json_put_text(json, answer->index_error);
+        json_object_end(json);
+    }
+    json_array_end(json);
+}
+
+void answer_write(struct json_writer *json, const struct answer *answer,
+                  const struct answer_style *style)
+{
+    json_object_begin(json);
+    if (style->file != NULL) {
+        json_key(json, "file");
+        json_put_text(json, style->file);
+    }
+    write_class(json, answer);
+    write_top(json, answer);
+    if (style->with_embedding)
+        write_embedding(json, answer);
+    write_neighbours(json, answer);
+    answer_write_similar(json, answer->hits,
+                         answer->is_undefined ? 0 : answer->hit_count,
+                         style->similar_min);
+    json_key(json, "inference_time_ms");
+    json_put_fixed(json, (double)answer->times.inference_us / 1000, 3);
+    json_key(json, "model_version");
+    json_put_text(json, answer->bundle->metadata.version);
+    json_key(json, "aceito");
+    json_put_bool(json, answer->is_accepted);
+    write_warnings(json, answer);
+    json_key(json, "cache");
+    json_put_text(json, "miss");
+    if (style->request_id != NULL) {
+        json_key(json, "request_id");
+        json_put_text(json, style->request_id);
+    }
+    json_object_end(json);
+}
+
+void answer_write_brief(struct json_writer *json, const struct answer *answer,
+                        bool with_embedding)
+{
+    write_class(json, answer);
+    if (answer->top_count > 1)
+        write_top(json, answer);
+    if (with_embedding)
+        write_embedding(json, answer);
+}

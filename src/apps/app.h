@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the handlers and commands of olho share. cmd/serve.c builds one and
+ * passes it down; nothing in it changes while requests run, but what its parts
+ * guard themselves. */
+#ifndef OLHO_APPS_APP_H
+#define OLHO_APPS_APP_H
+
+#include <stdint.h>
+
+#include "base/config.h"
+#include "base/work.h"
+#include "models/bundle.h"
+
+struct collection;
+struct http_server;
+
+struct app {
+    const struct config *config;
+    struct bundle *bundle;         /* the model that serves */
+    struct collection *collection; /* the index of images */
+    struct work_pool *batch_pool;  /* images of batches; NULL in commands */
+    struct http_server *server;    /* NULL until it listens, and in commands */
+    int worker_count;
+    int64_t started_ms; /* wall clock */
+};
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apps/collection.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "obs/metrics.h"
+
+struct collection {
+    char path[FILE_PATH_MAX];
+    char model[2 * METADATA_NAME_MAX]; /* "name version" */
+    int dim;
+
+    pthread_mutex_t mutex; /* guards what follows */
+    struct flat *index;    /* NULL until the file is there; then stays */
+};
+
+/* EMBEDDINGS_PATH, else the index that came with the model, else our own. */
+static int find_path(const struct config *config, const struct bundle *bundle,
+                     char *out, struct err *err)
+{
+    char home[FILE_PATH_MAX];
+    int rc;
+
+    if (config->embeddings_path[0] != '\0') {
+        snprintf(out, FILE_PATH_MAX, "%s", config->embeddings_path);
+        return 0;
+    }
+    rc = file_join(bundle->dir, "index.olho", out, err);
+    if (rc || file_exists(out))
+        return rc;
+    rc = config_home(config, home, err);
+    return rc ? rc : file_join(home, "index.olho", out, err);
+}
+
+int collection_new(const struct config *config, const struct bundle *bundle,
+                   struct collection **out, struct err *err)
+{
+    struct collection *collection = mem_new(sizeof *collection);
+    int rc;
+
+    rc = find_path(config, bundle, collection->path, err);
+    if (rc) {
+        mem_free(collection);
+        return rc;
+    }
+    snprintf(collection->model, sizeof collection->model, "%s %s",
+             bundle->metadata.name, bundle->metadata.version);
+    collection->dim = bundle->embedding_len;
+    pthread_mutex_init(&collection->mutex, NULL);
+    *out = collection;
+    return 0;
+}
+
+void collection_free(struct collection *collection)
+{
+    if (collection == NULL)
+        return;
+    flat_close(collection->index);
+    pthread_mutex_destroy(&collection->mutex);
+    mem_free(collection);
+}
+
+const char *collection_path(const struct collection *collection)
+{
+    return collection->path;
+}
+
+/* Vectors of two networks cannot be compared, even of equal length. */
+static int check_model(const struct collection *collection, struct flat *index,
+                       struct err *err)
+{
+    struct flat_info info;
+
+    flat_info(index, &info);
+    if (strncmp(info.model, collection->model, sizeof info.model - 1) != 0)
+        return err_set(err, ERR_CONFLICT,
+                       "index %s was made by model \"%s\", not by \"%s\"",
+                       collection->path, info.model, collection->model);
+    return 0;
+}
+
+static int open_index(struct collection *collection, enum flat_mode mode,
+                      struct flat **out, struct err *err)
+{
+    struct flat *index = NULL;
+    int rc;
+
+    rc = flat_open(collection->path, mode, collection->dim, FLAT_L2,
+                   collection->model, &index, err);
+    if (rc)
+        return rc;
+    rc = check_model(collection, index, err);
+    if (rc) {
+        flat_close(index);
+        return rc;
+    }
+    *out = index;
+    return 0;
+}
+
+int collection_get(struct collection *collection, struct flat **out,
+                   struct err *err)
+{
+    struct flat_info info;
+    int rc = 0;
+
+    *out = NULL;
+    if (collection->dim == 0)
+        return 0;
+    pthread_mutex_lock(&collection->mutex);
+    if (collection->index == NULL && file_exists(collection->path))
+        rc = open_index(collection, FLAT_READ, &collection->index, err);
+    *out = collection->index;
+    pthread_mutex_unlock(&collection->mutex);
+    if (rc || *out == NULL)
+        return rc;
+    rc = flat_refresh(*out, err);
+    flat_info(*out, &info);
+    metrics_set(METRIC_INDEX_ITEMS, NULL, NULL, (double)info.count);
+    return rc;
+}
+
+/* The folder above the file, made when absent. */
+static int make_folder(const char *path, struct err *err)
+{
+    char dir[FILE_PATH_MAX];
+    char *slash;
+
+    snprintf(dir, sizeof dir, "%s", path);
+    slash = strrchr(dir, '/');
+    if (slash == NULL || slash == dir)
+        return 0;
+    *slash = '\0';
+    return file_make_dir(dir, err);
+}
+
+int collection_open_for_writing(struct collection *collection,
+                                struct flat **out, struct err *err)
+{
+    int rc;
+
+    if (collection->dim == 0)
+        return err_set(err, ERR_UNPROCESSABLE,
+                       "model \"%s\" gives no embedding, so that nothing can "
+                       "be indexed",
+                       collection->model);
+    rc = make_folder(collection->path, err);
+    return rc ? rc : open_index(collection, FLAT_WRITE, out, err);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define JSON_FLAG                                                              \
+    {                                                                          \
+        "json", NULL, "One JSON object per line instead of text."              \
+    }
+
+const struct command commands[] = {
+    {"serve", "", "Serve the HTTP API.", command_serve, 0, 0, {{0}}},
+    {"classify",
+     "FILE|DIR|-...",
+     "Say what is on images.",
+     command_classify,
+     1,
+     -1,
+     {JSON_FLAG}},
+    {"similar",
+     "FILE|-...",
+     "Find indexed images that look like these.",
+     command_similar,
+     1,
+     -1,
+     {JSON_FLAG, {"k", "N", "Images to find (SIMILAR_K)."}}},
+    {"index add",
+     "FILE|DIR...",
+     "Add images to the index.",
+     command_index_add,
+     1,
+     -1,
+     {{"label", "TEXT", "Label of the images."},
+      {"label-from-folder", NULL, "Label each image with its folder's name."}}},
+    {"index info",
+     "",
+     "Say what is in the index.",
+     command_index_info,
+     0,
+     0,
+     {JSON_FLAG}},
+    {"model show",
+     "[DIR|NAME]",
+     "Print what was understood of a model folder.",
+     command_model_show,
+     0,
+     1,
+     {JSON_FLAG}},
+    {"routes", "", "Print the HTTP routes.", command_routes, 0, 0, {{0}}},
+    {"config",
+     "",
+     "Print the settings and where each comes from.",
+     command_config,
+     0,
+     0,
+     {JSON_FLAG}},
+    {"docs",
+     "api|commands|config|errors|metrics",
+     "Print a page of the documentation as Markdown.",
+     command_docs,
+     1,
+     1,
+     {{0}}},
+    {"version",
+     "",
+     "Print the version and what is built in.",
+     command_version,
+     0,
+     0,
+     {JSON_FLAG}},
+    {"help", "[COMMAND]", "Print help.", command_help_run, 0, 2, {{0}}},
+};
+
+const int command_count = sizeof commands / sizeof commands[0];
+
+static void add_flags(const struct command *command, struct buf *out)
+{
+    char left[64];
+    int i;
+
+    for (i = 0; i < COMMAND_FLAGS_MAX && command->flags[i].name != NULL; i++) {
+        snprintf(left, sizeof left, "--%s%s%s", command->flags[i].name,
+                 command->flags[i].value != NULL ? " " : "",
+                 command->flags[i].value != NULL ? command->flags[i].value
+                                                 : "");
+        buf_printf(out, "  %-24s %s\n", left, command->flags[i].help);
+    }
+    buf_printf(out, "  %-24s %s\n", "--help", "Print this help.");
+}
+
+void command_help(const struct command *command, struct buf *out)
+{
+    buf_printf(out, "usage: olho %s [--flag...] %s\n\n%s\n\n", command->name,
+               command->usage, command->help);
+    add_flags(command, out);
+    buf_add_text(out, "\nEvery setting is a flag too (--model DIR, --top-k 5): "
+                      "`olho config --help`.\n");
+}
+
+void command_help_all(struct buf *out)
+{
+    char left[80];
+    int i;
+
+    buf_add_text(out, "olho recognises images: it classifies them, finds "
+                      "similar ones and serves both over HTTP.\n\n"
+                      "usage: olho COMMAND [--flag...] [WORD...]\n\n");
+    for (i = 0; i < command_count; i++) {
+        snprintf(left, sizeof left, "%s %s", commands[i].name,
+                 commands[i].usage);
+        buf_printf(out, "  %-40s %s\n", left, commands[i].help);
+    }
+    buf_add_text(out, "\n`olho COMMAND --help` says more; `olho config --help` "
+                      "lists the settings.\n");
+}
