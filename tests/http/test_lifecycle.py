@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start, overload, reload and end of the server."""
+import concurrent.futures
+import signal
+import time
+
+import process
+import pytest
+from wire import Wire, check_error
+
+BATCH = "/api/classify/batch"
+
+
+def batch(server, photos, copies):
+    data = [("images", (p.name, p.read_bytes())) for p in photos] * copies
+    return server.post(BATCH, files=data)
+
+
+def test_a_request_under_way_is_finished_after_sigterm(serve, photos):
+    server = serve({"WORKERS": 1})
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(batch, server, photos, 4)
+        second = pool.submit(batch, server, photos, 4)
+        process.until(lambda: server.metric("olho_queue_waiting") >= 1)
+        server.process.send_signal(signal.SIGTERM)
+        for reply in (first.result(), second.result()):
+            assert reply.status_code == 200
+            assert len(reply.json()["results"]) == 32
+    assert server.terminate() == 0
+
+
+def test_while_it_drains_it_is_not_ready_but_alive(serve):
+    server = serve({"DRAIN_DELAY": 2 * process.SLOW})
+    server.process.send_signal(signal.SIGTERM)
+    process.until(lambda: server.get("/health/ready").status_code == 503)
+    assert server.get("/health/live").status_code == 200
+    assert server.get("/api/model/status").status_code == 200
+    assert server.terminate() == 0
+
+
+def test_a_silent_connection_does_not_hold_up_the_end(serve):
+    server = serve({"DRAIN_TIMEOUT": 1})
+    with Wire(server) as idle, Wire(server) as half:
+        idle.request("GET", "/health")
+        idle.read()
+        half.send("POST /api/classify HTTP/1.1\r\nHost: a\r\n"
+                  "Content-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\nab")
+        before = time.monotonic()
+        assert server.terminate() == 0
+        assert time.monotonic() - before < 20 * process.SLOW
+
+
+def test_a_second_sigterm_changes_nothing(serve):
+    server = serve({"DRAIN_DELAY": 0.3})
+    server.process.send_signal(signal.SIGTERM)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.terminate() == 0
+
+
+def test_sigint_ends_it_well_too(serve):
+    server = serve()
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(30 * process.SLOW) == 0
+
+
+def test_sighup_takes_in_a_new_log_level(serve, room, request_id):
+    settings = room.work / ".env"
+    settings.write_text("LOG_LEVEL=error\n")
+    server = serve({"LOG_LEVEL": "-"}, room=room)
+
+    def is_logged(name):
+        server.get("/api/model/status", headers={"X-Request-Id": name})
+        return name in server.log()
+
+    assert not is_logged(request_id + "-before")
+    settings.write_text("LOG_LEVEL=info\n")
+    server.process.send_signal(signal.SIGHUP)
+    process.until(lambda: is_logged(request_id + "-after"))
+    settings.write_text("LOG_LEVEL=nonsense\n")
+    server.process.send_signal(signal.SIGHUP)
+    process.until(lambda: "nonsense" in server.log())
+    process.until(lambda: is_logged(request_id + "-still"))
+
+
+def test_sighup_opens_the_log_file_anew(serve, tmp_path, request_id):
+    path = tmp_path / "olho.log"
+    server = serve({"LOG_LEVEL": "info", "LOG_FILE": path})
+    path.rename(tmp_path / "olho.log.1")
+    server.process.send_signal(signal.SIGHUP)
+    process.until(path.exists)
+    server.get("/api/model/status", headers={"X-Request-Id": request_id})
+    process.until(lambda: request_id in path.read_text())
+
+
+def test_a_taken_port_is_said_plainly(server):
+    done = server.room.run("serve", "--port", server.port)
+    assert done.returncode == 1
+    assert str(server.port) in done.stderr
+    assert server.get("/health").status_code == 200
+
+
+def test_a_host_that_is_not_ours_is_said_plainly(room):
+    done = room.run("serve", "--host", "203.0.113.7", "--port", 0)
+    assert done.returncode == 1
+    assert "203.0.113.7" in done.stderr
+
+
+def test_port_and_host_may_be_flags(serve):
+    server = serve({"FLASK_PORT": "1"}, ["--port", "0", "--host", "127.0.0.1"])
+    assert server.port > 1 and server.host == "127.0.0.1"
+
+
+def test_past_the_queue_it_answers_429_at_once(serve, photos):
+    server = serve({"WORKERS": 1, "QUEUE_MAX": 1})
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(batch, server, photos, 4)]
+        process.until(lambda: server.metric("olho_upload_bytes") > 0)
+        slow.append(pool.submit(batch, server, photos, 4))
+        process.until(lambda: server.metric("olho_queue_waiting") >= 1)
+        shed = server.classify(photos[0])
+        text = check_error(shed, 429)
+        assert "1" in text
+        assert int(shed.headers["Retry-After"]) >= 1
+        assert server.get("/health/live").status_code == 200
+        assert all(f.result().status_code == 200 for f in slow)
+    assert server.classify(photos[0]).status_code == 200
+    assert server.metric("olho_http_shed_total") >= 1
+
+
+def test_past_the_deadline_it_answers_504(serve, photos):
+    server = serve({"WORKERS": 1, "TIMEOUT": 0.1})
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: batch(server, photos, 4), range(4)))
+    late = [r for r in replies if r.status_code != 200]
+    assert late
+    for reply in late:
+        check_error(reply, 504)
+    process.until(lambda: server.classify(photos[3]).status_code == 200)
+
+
+def test_more_upload_memory_than_allowed_is_refused(serve):
+    server = serve({"UPLOAD_MEMORY_MB": 12, "MAX_BATCH_SIZE_MB": 10,
+                    "MAX_IMAGE_SIZE_MB": 10})
+    wires = [Wire(server) for _ in range(3)]
+    try:
+        for wire in wires:
+            wire.send("POST /api/classify HTTP/1.1\r\nHost: a\r\n"
+                      "Content-Type: image/jpeg\r\n"
+                      f"Content-Length: {9 << 20}\r\n\r\n")
+            try:
+                wire.send(bytes((9 << 20) - 1))
+            except ConnectionError:
+                break
+        assert server.metric("olho_upload_bytes") <= 13 << 20
+        assert server.get("/health").status_code == 200
+    finally:
+        for wire in wires:
+            wire.close()
+    process.until(lambda: server.metric("olho_upload_bytes") == 0)
+
+
+@pytest.mark.parametrize("env, name", [
+    ({"FLASK_PORT": "70000"}, "FLASK_PORT"), ({"WORKERS": "many"}, "WORKERS"),
+    ({"TIMEOUT": "-1"}, "TIMEOUT"), ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
+    ({"CONFIDENCE_THRESHOLD": "nan"}, "CONFIDENCE_THRESHOLD"),
+    ({"QUEUE_MAX": "1e3"}, "QUEUE_MAX"), ({"DECODE_EXACT": "2"}, "DECODE_EXACT"),
+    ({"IMAGE_SIDE_MIN": "900", "IMAGE_SIDE_MAX": "800"}, "IMAGE_SIDE_MIN")])
+def test_a_wrong_setting_stops_the_start_and_is_named(room, env, name):
+    done = room.run("serve", env={"FLASK_PORT": "0", **env})
+    assert done.returncode in (1, 2)
+    assert name in done.stderr and next(iter(env.values())) in done.stderr
