@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define JSON_FLAG                                                              \
-    {                                                                          \
-        "json", NULL, "One JSON object per line instead of text."              \
+#define JSON_FLAG                                                 \
+    {                                                             \
+        "json", NULL, "One JSON object per line instead of text." \
     }
 
 const struct command commands[] = {
