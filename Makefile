@@ -31,11 +31,13 @@ else
 SKIP_SRC += src/image/decode_heif.c
 endif
 ifeq ($(ARCH),x86_64)
-SKIP_SRC += $(wildcard src/*/*_neon.c)
+SKIP_SRC += $(wildcard src/*/*_neon.c src/*/*_arm.c src/*/*_plain.c)
 else ifeq ($(ARCH),aarch64)
 SKIP_SRC += $(wildcard src/*/*_avx2.c src/*/*_avx512.c)
+SKIP_SRC += $(wildcard src/*/*_x86.c src/*/*_plain.c)
 else
 SKIP_SRC += $(wildcard src/*/*_neon.c src/*/*_avx2.c src/*/*_avx512.c)
+SKIP_SRC += $(wildcard src/*/*_x86.c src/*/*_arm.c)
 endif
 SRC := $(filter-out $(SKIP_SRC),$(ALL_SRC))
 MAIN_SRC := src/cmd/main.c

@@ -47,12 +47,12 @@ struct transform {
     int width_px, height_px; /* of the target */
     enum filter filter;
     enum fit fit;
-    int short_side_px;       /* of FIT_CROP; 0: the target's shorter side */
-    uint8_t pad;             /* of FIT_LETTERBOX: a grey value */
+    int short_side_px; /* of FIT_CROP; 0: the target's shorter side */
+    uint8_t pad;       /* of FIT_LETTERBOX: a grey value */
     enum layout layout;
     enum channel_order order;
-    float scale[3];          /* out = pixel * scale + bias, pixel in 0..255, */
-    float bias[3];           /* by channel as laid out */
+    float scale[3]; /* out = pixel * scale + bias, pixel in 0..255, */
+    float bias[3];  /* by channel as laid out */
 };
 
 /* The names as metadata has them; FILTER_COUNT / FIT_COUNT when unknown. */
