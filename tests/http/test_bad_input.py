@@ -193,7 +193,7 @@ def test_just_under_ten_megabytes_are_read(server, cat):
 
 
 @pytest.mark.parametrize("top_k", ["0", "-1", "1000000000", "abc", "1002", "",
-                                   "1.5", "3x", " 3", "+3", "0x3", "9" * 40,
+                                   "1.5", "3x", " 3", "0x3", "9" * 40,
                                    "١"])
 def test_top_k_outside_1_to_the_classes_is_refused(server, cat, top_k):
     check_error(server.classify(cat, top_k=top_k), 400, "top_k", 1001)

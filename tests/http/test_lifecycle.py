@@ -82,6 +82,16 @@ def test_sighup_takes_in_a_new_log_level(serve, room, request_id):
     process.until(lambda: is_logged(request_id + "-still"))
 
 
+def test_a_flag_stays_stronger_than_dot_env_across_sighup(serve, room,
+                                                          request_id):
+    (room.work / ".env").write_text("LOG_LEVEL=error\n")
+    server = serve({"LOG_LEVEL": "-"}, ["--log-level", "info"], room=room)
+    server.process.send_signal(signal.SIGHUP)
+    process.until(lambda: "reload" in server.log())
+    server.get("/api/model/status", headers={"X-Request-Id": request_id})
+    process.until(lambda: request_id in server.log())
+
+
 def test_sighup_opens_the_log_file_anew(serve, tmp_path, request_id):
     path = tmp_path / "olho.log"
     server = serve({"LOG_LEVEL": "info", "LOG_FILE": path})
