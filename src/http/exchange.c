@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/exchange.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/header.h"
+#include "obs/metrics.h"
+
+static const char *route_label(const struct exchange *exchange)
+{
+    const struct http_route *route = exchange->fields.match.route;
+
+    return route != NULL ? route->path : "none";
+}
+
+static enum log_level level_of(int status)
+{
+    if (status == 500)
+        return LOG_ERROR;
+    return status > 500 || status == 429 ? LOG_WARN : LOG_INFO;
+}
+
+/* Counts and logs the answer, once. */
+static void account(struct exchange *exchange)
+{
+    const struct http_request *request = &exchange->request;
+    int64_t from_us =
+        request->received_us != 0 ? request->received_us : exchange->started_us;
+    double seconds = (double)(clock_us() - from_us) / 1e6;
+    int status = exchange->reply.status;
+    size_t reply_len = exchange->reply.body.len;
+    char status_text[12];
+
+    if (exchange->is_accounted)
+        return;
+    exchange->is_accounted = true;
+    snprintf(status_text, sizeof status_text, "%d", status);
+    metrics_add(METRIC_HTTP_REQUESTS, route_label(exchange), status_text, 1);
+    metrics_observe(METRIC_HTTP_SECONDS, route_label(exchange), NULL, seconds);
+    metrics_add(METRIC_HTTP_BYTES_OUT, NULL, NULL, (int64_t)reply_len);
+    if (exchange->body_len > 0)
+        metrics_add(METRIC_HTTP_BYTES_IN, NULL, NULL,
+                    (int64_t)exchange->body_len);
+    if (!log_is_on(level_of(status)))
+        return;
+    log_set_request(request->id);
+    log_write(level_of(status), "request", log_text("method", request->method),
+              log_text("path", request->path),
+              log_text("route", route_label(exchange)),
+              log_integer("status", status), log_real("ms", seconds * 1e3),
+              log_integer("bytes", (int64_t)reply_len),
+              log_text("client", request->client),
+              log_text("error", exchange->err.text));
+    log_set_request(NULL);
+}
+
+/* Makes the reply final. */
+static void finish(struct exchange *exchange)
+{
+    reply_finish(&exchange->reply, &exchange->request,
+                 &exchange->service->reply_options, &exchange->lines);
+    account(exchange);
+}
+
+/* Answers with err; status 0: the one of its code. */
+static void answer_error(struct exchange *exchange, const struct err *err,
+                         int status)
+{
+    exchange->err = *err;
+    body_release(&exchange->body);
+    reply_error(&exchange->reply, &exchange->request,
+                exchange->fields.match.api, err);
+    if (status != 0)
+        exchange->reply.status = status;
+    if (err->code == ERR_METHOD)
+        http_reply_header(&exchange->reply, "Allow",
+                          exchange->fields.match.allow);
+    finish(exchange);
+}
+
+void exchange_fail(struct exchange *exchange, const struct err *err)
+{
+    answer_error(exchange, err, 0);
+}
+
+/* A client that was too slow is answered 408, for which there is no error
+ * code: no handler ever fails so. */
+static void fail_slow(struct exchange *exchange)
+{
+    struct err err = {0};
+
+    err_set(&err, ERR_TIMEOUT,
+            "the request took more than %d ms to arrive; %zu bytes of its body "
+            "came",
+            exchange->service->options.receive_timeout_ms, exchange->body_len);
+    metrics_add(METRIC_HTTP_SHED, "slow", NULL, 1);
+    answer_error(exchange, &err, 408);
+}
+
+/* Where to go after a failure with bytes still to come. */
+static enum exchange_state after_failure(const struct exchange *exchange)
+{
+    if (!exchange->is_framed)
+        return EXCHANGE_REFUSED;
+    if (exchange->len_announced == BODY_LEN_UNKNOWN)
+        return exchange->body_len <= EXCHANGE_SKIP_LEN_MAX ? EXCHANGE_SKIPPING
+                                                           : EXCHANGE_REFUSED;
+    return exchange->len_announced - exchange->body_len <= EXCHANGE_SKIP_LEN_MAX
+               ? EXCHANGE_SKIPPING
+               : EXCHANGE_REFUSED;
+}
+
+struct exchange *exchange_open(struct service *service, const char *method,
+                               const char *client)
+{
+    struct exchange *exchange;
+
+    pthread_mutex_lock(&service->mutex);
+    exchange = service->spare;
+    if (exchange != NULL) {
+        service->spare = exchange->next;
+        service->spare_count--;
+    }
+    service->open_count++;
+    pthread_mutex_unlock(&service->mutex);
+    if (exchange == NULL) {
+        exchange = mem_new(sizeof *exchange);
+        exchange->arena = arena_new(EXCHANGE_ARENA_LEN_MAX);
+    }
+    exchange->service = service;
+    exchange->next = NULL;
+    exchange->job = (struct work_job){0};
+    exchange->err.code = ERR_OK;
+    exchange->err.text[0] = '\0';
+    exchange->fields.header_count = 0;
+    exchange->fields.query_count = 0;
+    exchange->fields.match =
+        (struct router_match){.api = service->router.apis[0], .path = ""};
+    exchange->body = (struct body){0};
+    exchange->body_len = 0;
+    exchange->len_announced = 0;
+    exchange->is_framed = true;
+    exchange->is_accounted = false;
+    exchange->response = NULL;
+    exchange->started_us = clock_us();
+    exchange->state = EXCHANGE_RECEIVING;
+    reply_init(&exchange->reply);
+    exchange->request = (struct http_request){
+        .method = method,
+        .client = client,
+        .path = "",
+        .content_type = "",
+        .id = "",
+        .arena = exchange->arena,
+        .server = &exchange->fields,
+    };
+    return exchange;
+}
+
+void exchange_close(struct exchange *exchange)
+{
+    struct service *service = exchange->service;
+    bool is_kept = false;
+
+    body_release(&exchange->body);
+    buf_release(&exchange->reply.body);
+    arena_reset(exchange->arena);
+    pthread_mutex_lock(&service->mutex);
+    if (service->spare_count < EXCHANGE_SPARE_MAX) {
+        exchange->next = service->spare;
+        service->spare = exchange;
+        service->spare_count++;
+        is_kept = true;
+    }
+    service->open_count--;
+    if (service->open_count == 0)
+        pthread_cond_broadcast(&service->is_idle);
+    pthread_mutex_unlock(&service->mutex);
+    if (is_kept)
+        return;
+    arena_free(exchange->arena);
+    mem_free(exchange);
+}
+
+void exchange_add_header(struct exchange *exchange, struct bytes name,
+                         struct bytes value)
+{
+    if (exchange->err.code == ERR_OK &&
+        request_add_header(&exchange->fields, exchange->arena, name, value,
+                           &exchange->err) != 0)
+        return;
+}
+
+void exchange_add_query(struct exchange *exchange, struct bytes name,
+                        struct bytes value)
+{
+    if (exchange->err.code == ERR_OK &&
+        request_add_query(&exchange->fields, exchange->arena, name, value,
+                          &exchange->err) != 0)
+        return;
+}
+
+bool exchange_awaits_continue(const struct exchange *exchange)
+{
+    return exchange->len_announced > 0 && exchange->body_len == 0 &&
+           header_has_word(http_header(&exchange->request, "Expect"),
+                           "100-continue");
+}
+
+/* Content-Length: digits only (RFC 9110, 8.6). */
+static bool read_length(const char *text, size_t *out)
+{
+    size_t len = 0;
+
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9' || len > (SIZE_MAX - 9) / 10)
+            return false;
+        len = len * 10 + (size_t)(*text - '0');
+    }
+    if (len == BODY_LEN_UNKNOWN)
+        return false;
+    *out = len;
+    return true;
+}
+
+/* How long the body is. What two programs in a row might read differently is
+ * refused, for that is how requests are smuggled past a proxy. */
+static int read_framing(struct exchange *exchange, struct err *err)
+{
+    const char *length = http_header(&exchange->request, "Content-Length");
+    const char *coding = http_header(&exchange->request, "Transfer-Encoding");
+
+    exchange->is_framed = false;
+    if (coding != NULL && length != NULL)
+        return err_set(err, ERR_INVALID,
+                       "the request has both Content-Length and "
+                       "Transfer-Encoding");
+    if (coding != NULL && strcasecmp(coding, "chunked") != 0)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "Transfer-Encoding '%.40s' is not read; chunked is",
+                       coding);
+    if (length != NULL && !read_length(length, &exchange->len_announced))
+        return err_set(err, ERR_INVALID,
+                       "Content-Length is '%.40s'; it must be a number",
+                       length);
+    if (coding != NULL)
+        exchange->len_announced = BODY_LEN_UNKNOWN;
+    exchange->is_framed = true;
+    return 0;
+}
+
+/* The path of an absolute target (RFC 9112, 3.2.2), or url itself. */
+static const char *path_of(const char *url)
+{
+    const char *slash;
+
+    if (strncasecmp(url, "http://", 7) != 0)
+        return url;
+    slash = strchr(url + 7, '/');
+    return slash != NULL ? slash : "/";
+}
+
+static int check_header_len(const struct exchange *exchange, size_t header_len,
+                            struct err *err)
+{
+    size_t max = exchange->service->options.header_len_max;
+
+    if (header_len <= max)
+        return 0;
+    return err_set(err, ERR_HEADERS,
+                   "the request's header has %zu bytes; the limit is %zu",
+                   header_len, max);
+}
+
+static int check_stopping(const struct exchange *exchange, struct err *err)
+{
+    const struct http_route *route = exchange->fields.match.route;
+    struct service *service = exchange->service;
+
+    if (!atomic_load(&service->is_stopping) || route == NULL ||
+        route->is_inline)
+        return 0;
+    atomic_fetch_add(&service->refused_count, 1);
+    metrics_add(METRIC_HTTP_SHED, "stopping", NULL, 1);
+    return err_set(err, ERR_UNAVAILABLE, "the server is stopping");
+}
+
+/* The checks in order of how little they let a stranger learn. */
+static int admit(struct exchange *exchange, const char *url, size_t header_len,
+                 struct err *err)
+{
+    struct service *service = exchange->service;
+    struct http_request *request = &exchange->request;
+    const char *content_type;
+    int found, rc;
+
+    found = router_find(&service->router, request->method, path_of(url),
+                        exchange->arena, &exchange->fields.match, err);
+    request->path = exchange->fields.match.path;
+    if (exchange->err.code != ERR_OK) { /* from a field of the header */
+        *err = exchange->err;
+        return (int)err->code;
+    }
+    rc = read_framing(exchange, err);
+    if (rc == 0)
+        rc = check_header_len(exchange, header_len, err);
+    if (rc == 0)
+        rc = found;
+    if (rc == 0)
+        rc = check_stopping(exchange, err);
+    if (rc == 0)
+        rc = auth_check(service->auth, exchange->fields.match.route->scope,
+                        http_header(request, "Authorization"),
+                        http_header(request, "X-API-Key"), err);
+    if (rc)
+        return rc;
+    content_type = http_header(request, "Content-Type");
+    if (content_type == NULL)
+        content_type = "";
+    request->content_type = header_main(content_type, exchange->arena);
+    if (request->content_type == NULL) {
+        request->content_type = "";
+        return err_set(err, ERR_UNAVAILABLE, "no memory for the request");
+    }
+    return body_init(
+        &exchange->body, &service->budget,
+        &(struct body_limits){
+            service->options.body_len_max[exchange->fields.match.route->body],
+            service->options.part_len_max},
+        exchange->len_announced, request->content_type, content_type,
+        exchange->arena, err);
+}
+
+static void count_shed(const struct err *err)
+{
+    if (err->code == ERR_UNAVAILABLE)
+        metrics_add(METRIC_HTTP_SHED, "memory", NULL, 1);
+}
+
+static bool is_options(const struct exchange *exchange, int rc)
+{
+    return rc == ERR_METHOD && strcmp(exchange->request.method, "OPTIONS") == 0;
+}
+
+void exchange_begin(struct exchange *exchange, const char *url,
+                    size_t header_len)
+{
+    struct err err = {0};
+    int rc;
+
+    exchange->request.id = request_id(
+        http_header(&exchange->request, "X-Request-Id"), exchange->arena);
+    rc = admit(exchange, url, header_len, &err);
+    if (rc == 0)
+        return;
+    if (is_options(exchange, rc)) {
+        reply_options_answer(&exchange->reply, exchange->fields.match.allow,
+                             exchange->service->options.cors_origin[0] != '\0');
+        finish(exchange);
+    } else {
+        exchange_fail(exchange, &err);
+    }
+    exchange->state = after_failure(exchange);
+}
+
+void exchange_receive(struct exchange *exchange, struct bytes bytes)
+{
+    int64_t receive_us =
+        (int64_t)exchange->service->options.receive_timeout_ms * 1000;
+    struct err err = {0};
+
+    exchange->body_len += bytes.len;
+    if (exchange->state == EXCHANGE_SKIPPING) {
+        exchange->state = after_failure(exchange);
+        return;
+    }
+    if (clock_us() - exchange->started_us > receive_us) {
+        fail_slow(exchange);
+        exchange->state = EXCHANGE_REFUSED;
+        return;
+    }
+    if (body_add(&exchange->body, bytes, &err) == 0)
+        return;
+    count_shed(&err);
+    exchange_fail(exchange, &err);
+    exchange->state = after_failure(exchange);
+}
+
+void exchange_complete(struct exchange *exchange)
+{
+    struct http_request *request = &exchange->request;
+    struct err err = {0};
+
+    if (exchange->state != EXCHANGE_RECEIVING) {
+        exchange->state = EXCHANGE_ANSWERED;
+        return;
+    }
+    request->received_us = clock_us();
+    request->deadline_us =
+        request->received_us +
+        (int64_t)exchange->service->options.timeout_ms * 1000;
+    if (body_finish(&exchange->body, &request->parts, &request->part_count,
+                    &err) != 0) {
+        exchange_fail(exchange, &err);
+        exchange->state = EXCHANGE_ANSWERED;
+        return;
+    }
+    request->body = buf_bytes(&exchange->body.data);
+    exchange->queued_us = request->received_us;
+    exchange->state = EXCHANGE_WORKING;
+}
+
+/* Why a job cannot run. */
+static int refuse(const struct exchange *exchange, enum work_outcome outcome,
+                  struct err *err)
+{
+    if (outcome == WORK_EXPIRED) {
+        metrics_add(METRIC_HTTP_SHED, "deadline", NULL, 1);
+        return err_set(err, ERR_TIMEOUT,
+                       "the request waited more than %d ms for its turn",
+                       exchange->service->options.timeout_ms);
+    }
+    atomic_fetch_add(&exchange->service->refused_count, 1);
+    metrics_add(METRIC_HTTP_SHED, "stopping", NULL, 1);
+    return err_set(err, ERR_UNAVAILABLE, "the server is stopping");
+}
+
+/* Calls the handler and checks what it left behind. */
+static int handle(struct exchange *exchange, struct err *err)
+{
+    int rc = exchange->fields.match.route->handler(
+        exchange->service->app, &exchange->request, &exchange->reply, err);
+
+    if (rc == 0)
+        rc = buf_check(&exchange->reply.body, err);
+    if (rc != 0 && err->code == ERR_OK)
+        err_set(err, ERR_INTERNAL, "the request failed without a reason");
+    return rc;
+}
+
+void exchange_run(struct exchange *exchange, enum work_outcome outcome)
+{
+    struct err err = {0};
+    int rc;
+
+    assert(exchange->state == EXCHANGE_WORKING);
+    log_set_request(exchange->request.id);
+    rc = outcome == WORK_RUN ? handle(exchange, &err)
+                             : refuse(exchange, outcome, &err);
+    log_set_request(NULL);
+    if (rc != 0) {
+        exchange_fail(exchange, &err);
+        return;
+    }
+    body_release(&exchange->body);
+    finish(exchange);
+}
