@@ -31,10 +31,10 @@ enum flat_mode { FLAT_READ, FLAT_WRITE };
 struct flat;
 
 struct flat_entry {
-    int64_t id;          /* counts from 0 in the order added */
-    const char *path;    /* borrowed from the index until flat_close */
-    const char *label;   /* "" when there is none */
-    const char *sha256;  /* 64 hexadecimal digits, or "" */
+    int64_t id;         /* counts from 0 in the order added */
+    const char *path;   /* borrowed from the index until flat_close */
+    const char *label;  /* "" when there is none */
+    const char *sha256; /* 64 hexadecimal digits, or "" */
 };
 
 struct flat_hit {
@@ -46,11 +46,11 @@ struct flat_hit {
 struct flat_info {
     int dim;
     enum flat_metric metric;
-    int64_t count;         /* entries that can be found */
-    int64_t file_len;      /* bytes */
-    int64_t torn_len;      /* bytes of a torn tail cut off at open */
-    char model[128];       /* the model that made the vectors */
-    const char *kernels;   /* "avx512", "avx2", "neon" or "c" */
+    int64_t count;       /* entries that can be found */
+    int64_t file_len;    /* bytes */
+    int64_t torn_len;    /* bytes of a torn tail cut off at open */
+    char model[128];     /* the model that made the vectors */
+    const char *kernels; /* "avx512", "avx2", "neon" or "c" */
 };
 
 /* Opens path; with FLAT_WRITE makes it when absent (dim, metric and model are
@@ -69,8 +69,8 @@ void flat_close(struct flat *index); /* NULL is allowed */
  * one that is there replaces that one's path and label and is not doubled;
  * *is_new (may be NULL) says which. */
 MUST_CHECK int flat_add(struct flat *index, const float *vector,
-                        const char *path, const char *sha256,
-                        const char *label, bool *is_new, struct err *err);
+                        const char *path, const char *sha256, const char *label,
+                        bool *is_new, struct err *err);
 MUST_CHECK int flat_begin(struct flat *index, struct err *err);
 MUST_CHECK int flat_commit(struct flat *index, struct err *err);
 

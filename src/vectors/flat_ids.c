@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Open addressing with linear steps; at most half of the places are taken.
+ * A SHA-256 is random, so its first digits serve as the hash. */
+#include "vectors/flat_ids.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { PLACE_COUNT_MIN = 64 };
+
+struct place {
+    uint64_t hash;
+    int64_t id;
+    const char *sha256; /* NULL: free */
+};
+
+struct flat_ids {
+    pthread_mutex_t mutex; /* guards what follows */
+    struct place *places;  /* owned; a power of two of them */
+    size_t place_count;
+    size_t count;
+};
+
+struct flat_ids *flat_ids_new(void)
+{
+    struct flat_ids *ids = mem_new(sizeof *ids);
+
+    pthread_mutex_init(&ids->mutex, NULL);
+    return ids;
+}
+
+void flat_ids_free(struct flat_ids *ids)
+{
+    if (ids == NULL)
+        return;
+    pthread_mutex_destroy(&ids->mutex);
+    mem_free(ids->places);
+    mem_free(ids);
+}
+
+static uint64_t hash_of(const char *sha256)
+{
+    uint64_t hash = 0;
+    int i;
+
+    for (i = 0; i < 16 && sha256[i] != '\0'; i++) {
+        int c = sha256[i];
+
+        hash = hash << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return hash;
+}
+
+/* The place that has sha256, or the free one where it belongs. */
+static struct place *place_find(struct place *places, size_t place_count,
+                                uint64_t hash, const char *sha256)
+{
+    size_t i = hash & (place_count - 1);
+
+    while (places[i].sha256 != NULL &&
+           (places[i].hash != hash || strcmp(places[i].sha256, sha256) != 0))
+        i = (i + 1) & (place_count - 1);
+    return &places[i];
+}
+
+/* With the mutex held. */
+static bool grow(struct flat_ids *ids)
+{
+    size_t place_count =
+        ids->place_count > 0 ? 2 * ids->place_count : PLACE_COUNT_MIN;
+    struct place *places = mem_try(place_count, sizeof *places);
+    size_t i;
+
+    if (places == NULL)
+        return false;
+    for (i = 0; i < ids->place_count; i++) {
+        const struct place *old = &ids->places[i];
+
+        if (old->sha256 != NULL)
+            *place_find(places, place_count, old->hash, old->sha256) = *old;
+    }
+    mem_free(ids->places);
+    ids->places = places;
+    ids->place_count = place_count;
+    return true;
+}
+
+int flat_ids_reserve(struct flat_ids *ids, struct err *err)
+{
+    bool is_roomy = true;
+
+    pthread_mutex_lock(&ids->mutex);
+    if (2 * (ids->count + 1) > ids->place_count)
+        is_roomy = grow(ids);
+    pthread_mutex_unlock(&ids->mutex);
+    if (!is_roomy)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for another entry");
+    return 0;
+}
+
+void flat_ids_add(struct flat_ids *ids, const char *sha256, int64_t id)
+{
+    uint64_t hash = hash_of(sha256);
+    struct place *place = NULL;
+
+    pthread_mutex_lock(&ids->mutex);
+    assert(2 * (ids->count + 1) <= ids->place_count);
+    place = place_find(ids->places, ids->place_count, hash, sha256);
+    place->hash = hash;
+    place->id = id;
+    place->sha256 = sha256;
+    ids->count++;
+    pthread_mutex_unlock(&ids->mutex);
+}
+
+int64_t flat_ids_find(struct flat_ids *ids, const char *sha256)
+{
+    int64_t id = -1;
+
+    pthread_mutex_lock(&ids->mutex);
+    if (ids->place_count > 0) {
+        const struct place *place =
+            place_find(ids->places, ids->place_count, hash_of(sha256), sha256);
+
+        if (place->sha256 != NULL)
+            id = place->id;
+    }
+    pthread_mutex_unlock(&ids->mutex);
+    return id;
+}
