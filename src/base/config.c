@@ -10,20 +10,20 @@
 enum { DOTENV_LEN_MAX = 1 << 20, TEXT_MAX = FILE_PATH_MAX - 256 };
 
 #define FIELD(name) offsetof(struct config, name)
-#define INTEGER(name, flag, field, preset, min, max, help)                     \
-    {                                                                          \
-        name, flag, OPTION_INTEGER, FIELD(field), preset, min, max, NULL,      \
-            false, false, help                                                 \
+#define INTEGER(name, flag, field, preset, min, max, help)                \
+    {                                                                     \
+        name, flag, OPTION_INTEGER, FIELD(field), preset, min, max, NULL, \
+            false, false, help                                            \
     }
-#define REAL(name, flag, field, preset, min, max, help)                        \
-    {                                                                          \
-        name, flag, OPTION_REAL, FIELD(field), preset, min, max, NULL, false,  \
-            false, help                                                        \
+#define REAL(name, flag, field, preset, min, max, help)                       \
+    {                                                                         \
+        name, flag, OPTION_REAL, FIELD(field), preset, min, max, NULL, false, \
+            false, help                                                       \
     }
-#define TEXT(name, flag, field, preset, help)                                  \
-    {                                                                          \
-        name, flag, OPTION_TEXT, FIELD(field), preset, 0, TEXT_MAX, NULL,      \
-            false, false, help                                                 \
+#define TEXT(name, flag, field, preset, help)                             \
+    {                                                                     \
+        name, flag, OPTION_TEXT, FIELD(field), preset, 0, TEXT_MAX, NULL, \
+            false, false, help                                            \
     }
 
 /* clang-format off */

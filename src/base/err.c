@@ -11,10 +11,9 @@
 static const struct {
     const char *name;
     int http;
-} codes[ERR_COUNT] = {
-    {"OK", 200},
+} codes[ERR_COUNT] = {{"OK", 200},
 #define X(name, http) {#name, http},
-    ERR_CODES(X)
+                      ERR_CODES(X)
 #undef X
 };
 
