@@ -66,6 +66,27 @@ static int open_reader(struct reader *reader, struct bytes file,
                        &options->limits, err);
 }
 
+/* The name of the quiet AV1 decoder, or NULL: whichever libheif prefers. It is
+ * the same at every call. */
+static const char *choose_decoder(enum image_format format)
+{
+    enum { DECODERS_MAX = 16 };
+    const struct heif_decoder_descriptor *decoders[DECODERS_MAX];
+    int count;
+
+    if (format != IMAGE_AVIF)
+        return NULL;
+    count = heif_get_decoder_descriptors(heif_compression_AV1, decoders,
+                                         DECODERS_MAX);
+    for (int i = 0; i < count; i++) {
+        const char *name = heif_decoder_descriptor_get_id_name(decoders[i]);
+
+        if (name != NULL && strcmp(name, "aom") == 0)
+            return name;
+    }
+    return NULL;
+}
+
 static int decode_picture(struct reader *reader, bool has_alpha,
                           const struct image *image, struct err *err)
 {
@@ -76,6 +97,7 @@ static int decode_picture(struct reader *reader, bool has_alpha,
         return codec_no_memory(image, err);
     options->convert_hdr_to_8bit = 1;
     options->strict_decoding = 1;
+    options->decoder_id = choose_decoder(image->format);
     rc = check(heif_decode_image(reader->place, &reader->picture,
                                  heif_colorspace_RGB,
                                  has_alpha ? heif_chroma_interleaved_RGBA
