@@ -53,9 +53,11 @@ MUST_CHECK int json_members(const struct json_value *value, json_member_fn *fn,
 /* The text (NUL-terminated, borrowed), or NULL when value is none. */
 const char *json_text(const struct json_value *value);
 
-/* False, *out untouched, when value is no number (or no whole one), no bool. */
+/* False, *out untouched, when value is no number (or no whole one), no bool.
+ * A real without a fraction, as 3.0, counts as whole. (jansson exports a
+ * json_integer, which ours must not shadow.) */
 bool json_number(const struct json_value *value, double *out);
-bool json_integer(const struct json_value *value, int64_t *out);
+bool json_whole(const struct json_value *value, int64_t *out);
 bool json_bool(const struct json_value *value, bool *out);
 
 /* A member of an object that may be absent or null (*out then stays as it

@@ -92,7 +92,7 @@ static int set_member(void *user, const char *key,
 {
     int64_t i;
 
-    if (!json_integer(value, &i))
+    if (!json_whole(value, &i))
         return err_set(err, ERR_UNPROCESSABLE,
                        "class \"%s\" has no whole number", key);
     return set_name(user, i, key, strlen(key), err);
