@@ -18,24 +18,25 @@
 
 enum { METRICS_SERIES_MAX = 256 };
 
+/* A SECONDS or RATIO metric is a histogram with buckets made for seconds, or
+ * for values of 0..1. */
 /* clang-format off */
 /*    name               kind       exposed name, labels, help */
 #define METRICS(X) \
     X(HTTP_REQUESTS,     COUNTER,   "olho_http_requests_total", "route", "status", "Requests answered.") \
-    X(HTTP_SECONDS,      HISTOGRAM, "olho_http_request_seconds", "route", NULL, "Seconds from the last byte of a request to its answer.") \
-    X(PHASE_SECONDS,     HISTOGRAM, "olho_phase_seconds", "phase", NULL, "Seconds spent in each phase of a request.") \
+    X(HTTP_SECONDS,      SECONDS,   "olho_http_request_seconds", "route", NULL, "Seconds from the last byte of a request to its answer.") \
+    X(PHASE_SECONDS,     SECONDS,   "olho_phase_seconds", "phase", NULL, "Seconds spent in each phase of a request.") \
     X(HTTP_BYTES_IN,     COUNTER,   "olho_http_received_bytes_total", NULL, NULL, "Bytes of request bodies received.") \
     X(HTTP_BYTES_OUT,    COUNTER,   "olho_http_sent_bytes_total", NULL, NULL, "Bytes of reply bodies made.") \
     X(HTTP_CONNECTIONS,  GAUGE,     "olho_http_connections", NULL, NULL, "Connections open now.") \
     X(HTTP_SHED,         COUNTER,   "olho_http_shed_total", "reason", NULL, "Requests refused because a limit was reached.") \
     X(QUEUE_WAITING,     GAUGE,     "olho_queue_waiting", NULL, NULL, "Requests that wait for a worker now.") \
-    X(QUEUE_SECONDS,     HISTOGRAM, "olho_queue_seconds", NULL, NULL, "Seconds a request waited for a worker.") \
+    X(QUEUE_SECONDS,     SECONDS,   "olho_queue_seconds", NULL, NULL, "Seconds a request waited for a worker.") \
     X(UPLOAD_BYTES,      GAUGE,     "olho_upload_bytes", NULL, NULL, "Memory held by request bodies now.") \
     X(PREDICTIONS,       COUNTER,   "olho_predictions_total", "model", "accepted", "Images classified.") \
-    X(CONFIDENCE,        HISTOGRAM, "olho_prediction_confidence", "model", NULL, "Confidence of the first class.") \
+    X(CONFIDENCE,        RATIO,     "olho_prediction_confidence", "model", NULL, "Confidence of the first class.") \
     X(INDEX_ITEMS,       GAUGE,     "olho_index_items", NULL, NULL, "Images in the index.") \
-    X(MODEL_READY,       GAUGE,     "olho_model_ready", "model", NULL, "1 when the model is loaded.") \
-    X(LOG_LINES,         COUNTER,   "olho_log_lines_total", "level", NULL, "Lines logged.")
+    X(MODEL_READY,       GAUGE,     "olho_model_ready", "model", NULL, "1 when the model is loaded.")
 /* clang-format on */
 
 enum metric {
@@ -45,13 +46,15 @@ enum metric {
         METRIC_COUNT
 };
 
-/* Labels are NULL where the table has none. Counters only grow. */
+/* Labels are copied, and NULL where the table has none. Counters only grow;
+ * a gauge may be given a negative amount. */
 void metrics_add(enum metric metric, const char *label1, const char *label2,
                  int64_t amount);
 void metrics_set(enum metric metric, const char *label1, const char *label2,
                  double value);
 
-/* Puts a value (seconds, or 0..1) into a histogram. */
+/* Puts a value (seconds, or 0..1) into a histogram; one that is not finite is
+ * left out. */
 void metrics_observe(enum metric metric, const char *label1,
                      const char *label2, double value);
 
