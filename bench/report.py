@@ -100,9 +100,7 @@ def ratios(
     found = pick(windows, photos=photos, connections=connections)
     ours = {w.round: getattr(w, field) for w in pick(found, server="olho")}
     theirs = {w.round: getattr(w, field) for w in pick(found, server=peer)}
-    return [
-        ours[n] / theirs[n] for n in sorted(ours) if theirs.get(n, 0) > 0
-    ]
+    return [ours[n] / theirs[n] for n in sorted(ours) if theirs.get(n, 0) > 0]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -110,7 +108,9 @@ def spread(values: Sequence[float]) -> str:
 
 
 def ratio_table(windows: list, photos: str, counts: Sequence[int]) -> str:
-    peers = [w for w in dict.fromkeys(w.server for w in windows) if w != "olho"]
+    peers = [
+        w for w in dict.fromkeys(w.server for w in windows) if w != "olho"
+    ]
     rows = []
     for peer in peers:
         for connections in counts:
@@ -264,8 +264,9 @@ def processor() -> str:
         name, _, value = line.partition(":")
         fields.setdefault(name.strip(), value.strip())
     flags = fields.get("flags", fields.get("Features", "")).split()
-    told = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16")
-    told += ("asimd", "asimddp", "i8mm")
+    told = (
+        "avx2 fma avx512f avx512_vnni avx512_bf16 asimd asimddp i8mm".split()
+    )
     return (
         f"{len(os.sched_getaffinity(0))} cores, "
         f"{fields.get('model name', platform.machine())} "
@@ -288,8 +289,9 @@ def page(
             f"Written by `{command}` on {today}: {args.rounds} rounds, "
             f"{args.seconds:g} s a window, servers in turn.",
             "",
-            f"- machine: {processor()}, Linux {platform.release().split('-')[0]}, "
-            "load client on the same cores",
+            f"- machine: {processor()}, Linux "
+            f"{platform.release().split('-')[0]}, load client on the same "
+            "cores",
             *map(shown, kinds),
             "",
             "Medians over the rounds; ratios are olho's figure over the "

@@ -24,6 +24,7 @@ BUILD = ROOT / os.environ.get("BUILD", "build")
 MODEL_DIR = ROOT / "models" / "mobilenet_v2"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_MAX_S = 120.0
+FAVOURED_NICE = -10
 BOUNDARY = "----olho-bench-1f0e2d3c"
 
 
@@ -109,9 +110,13 @@ def versions(kind: Kind) -> str:
         )
         return " ".join(shown.stdout.split("\n")[0].split())
     pinned = ROOT / "bench" / "peers" / kind.peer / "requirements.txt"
-    told = ("fastapi=", "uvicorn=", "onnxruntime=", "opencv", "orjson=")
-    told += ("flask=", "gunicorn=", "tensorflow", "keras=", "numpy=")
-    lines = [line.split(";")[0].strip() for line in pinned.read_text().split("\n")]
+    told = tuple(
+        "fastapi= uvicorn= onnxruntime= opencv orjson= flask= gunicorn= "
+        "tensorflow keras= numpy=".split()
+    )
+    lines = [
+        line.split(";")[0].strip() for line in pinned.read_text().split("\n")
+    ]
     return ", ".join(
         line.replace("==", " ")
         for line in dict.fromkeys(lines)
@@ -123,7 +128,9 @@ def build_load() -> Path:
     """Compiles the load client when it is older than its sources."""
     program = BUILD / "bench-load"
     sources = sorted((ROOT / "bench").glob("load*.c"))
-    sources += [ROOT / "src" / "base" / f"{n}.c" for n in ("mem", "buf", "err", "url")]
+    sources += [
+        ROOT / "src" / "base" / f"{n}.c" for n in ("mem", "buf", "err", "url")
+    ]
     newest = max(path.stat().st_mtime for path in sources)
     if program.exists() and program.stat().st_mtime >= newest:
         return program
@@ -173,7 +180,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def form(photo: bytes, field_name: str = "image") -> tuple[dict[str, str], bytes]:
+def form(
+    photo: bytes, field_name: str = "image"
+) -> tuple[dict[str, str], bytes]:
     """Headers and body of a multipart POST of one photo."""
     head = (
         f"--{BOUNDARY}\r\nContent-Disposition: form-data; "
@@ -182,6 +191,15 @@ def form(photo: bytes, field_name: str = "image") -> tuple[dict[str, str], bytes
     )
     body = head.encode() + photo + f"\r\n--{BOUNDARY}--\r\n".encode()
     return {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}, body
+
+
+def raise_priority(pid: int) -> None:
+    """Puts a process before others of a busy machine; needs privileges. The
+    kernel weighs sessions before processes where autogroups are on."""
+    os.setpriority(os.PRIO_PROCESS, pid, FAVOURED_NICE)
+    group = Path(f"/proc/{pid or 'self'}/autogroup")
+    if group.exists():
+        group.write_text(str(FAVOURED_NICE))
 
 
 class Service:
@@ -224,6 +242,8 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
+        if is_favoured:
+            raise_priority(self.process.pid)
         while time.monotonic() - began < START_MAX_S:
             if self.process.poll() is not None:
                 break
@@ -323,6 +343,7 @@ def _kill_orphan(pid: int, session: int) -> None:
             pass
 
 
+is_favoured = False  # set before servers start: see raise_priority
 _running: list[Service] = []
 
 
