@@ -60,8 +60,10 @@ MUST_CHECK int option_set(const struct option *row, void *settings,
                           const char *text, struct err *err);
 
 /* Reads a `.env` file: NAME=value lines, `export `, #-comments, single and
- * double quotes. Names that are not in the table are ignored. sources (count
- * entries, may be NULL) takes where each value came from. */
+ * double quotes (option_dotenv.c has the rules). Names that are not in the
+ * table are ignored. sources (count entries, may be NULL) takes where each
+ * value came from. Here and in the environment an empty value sets a text
+ * only: compose files pass one where a variable is not set. */
 MUST_CHECK int option_read_dotenv(const struct option *table, size_t count,
                                   void *settings, struct bytes text,
                                   enum option_source *sources,
