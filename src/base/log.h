@@ -4,7 +4,8 @@
  *     log_write(LOG_WARN, "cache is away", log_text("url", url),
  *               log_integer("retry_ms", pause_ms));
  *
- * Every line carries the time (UTC), the level, the message and, when the
+ * A line has at most 4096 bytes; long values are cut, and fields that do not
+ * fit are left out. Every line carries the time (UTC), the level, the message and, when the
  * thread is serving a request, its request id. Library code does not log
  * above debug: main, worker loops and http/reply do, once per event.
  * Thread-safe: one write(2) a line. */
@@ -35,11 +36,12 @@ struct log_field log_integer(const char *key, int64_t value);
 struct log_field log_real(const char *key, double value);
 
 /* Sets the level, the format and the file to append to (NULL: stderr). Fails
- * with ERR_IO when the file cannot be opened; the log then stays as it was. */
+ * with ERR_IO when the file cannot be opened; the log then stays as it was.
+ * Before threads start. */
 MUST_CHECK int log_open(enum log_level level, enum log_format format,
                         const char *path, struct err *err);
 
-/* Opens the file anew, for log rotation (SIGHUP). */
+/* Opens the file anew, for log rotation (SIGHUP), while others may write. */
 void log_reopen(void);
 void log_set_level(enum log_level level);
 bool log_is_on(enum log_level level);
