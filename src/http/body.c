@@ -31,11 +31,13 @@ static void budget_give(struct budget *budget, size_t len)
 
 static int too_large(const struct body *body, size_t len, struct err *err)
 {
+    const char *or_more = body->len_announced == len ? "" : " or more";
+
     if (body->len_max == 0)
         return err_set(err, ERR_TOO_LARGE,
                        "the body has %zu bytes; none is read here", len);
     return err_set(err, ERR_TOO_LARGE,
-                   "the body has %zu bytes or more; the limit is %zu", len,
+                   "the body has %zu bytes%s; the limit is %zu", len, or_more,
                    body->len_max);
 }
 

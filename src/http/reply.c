@@ -94,13 +94,12 @@ static bool compress(struct http_reply *reply)
     struct buf packed;
     struct err err = {0};
 
-    buf_init(&packed, reply->body.len);
+    buf_init(&packed, HTTP_REPLY_LEN_MAX);
     if (gzip_compress(buf_bytes(&reply->body), GZIP_LEVEL, &packed, &err) ||
         packed.len >= reply->body.len) {
         buf_release(&packed);
         return false;
     }
-    packed.len_max = reply->body.len_max;
     buf_release(&reply->body);
     reply->body = packed;
     return true;

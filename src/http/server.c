@@ -491,22 +491,21 @@ static void end_pool(struct http_server *server)
 
 int http_server_stop(struct http_server *server, int64_t deadline_us)
 {
-    int fd, refused;
+    int fd, refused, cut_off = 0;
 
     if (server == NULL)
         return 0;
-    atomic_store(&server->service.is_draining, true);
     atomic_store(&server->service.is_stopping, true);
+    atomic_store(&server->service.is_draining, true);
     fd = MHD_quiesce_daemon(server->daemon);
     if (fd >= 0)
         close(fd);
     service_wait_idle(&server->service, deadline_us);
     end_pool(server);
     if (!service_wait_idle(&server->service, clock_us() + FLUSH_TIME_MAX_US))
-        log_write(LOG_DEBUG, "requests are cut off",
-                  log_integer("count", service_open_count(&server->service)));
+        cut_off = service_open_count(&server->service);
     MHD_stop_daemon(server->daemon);
-    refused = atomic_load(&server->service.refused_count);
+    refused = atomic_load(&server->service.refused_count) + cut_off;
     server_free(server);
     return refused;
 }
