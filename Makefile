@@ -198,7 +198,7 @@ cover: ## lines that the unit and HTTP tests reach, file by file
 bench: ## side by side with other servers (takes long)
 	@tools/setup bench $(BUILD)
 	@$(MAKE) -j$(JOBS) $(BUILD)/olho
-	@bench/run $(ARGS)
+	@BUILD=$(BUILD) bench/run $(ARGS)
 
 reference: ## make the reference numbers of tests/data again and compare
 	@tools/setup test $(BUILD)
