@@ -164,7 +164,7 @@ static int decode_still(struct bytes file, const struct decode_options *options,
                         struct image *image, struct err *err)
 {
     struct frame frame = {.data = file};
-    WebPBitstreamFeatures features;
+    WebPBitstreamFeatures features = {0};
     int rc = check_status(WebPGetFeatures(file.data, file.len, &features),
                           image, err);
 
@@ -182,7 +182,7 @@ static int decode_still(struct bytes file, const struct decode_options *options,
 static int check_frame(struct frame *frame, const struct image *image,
                        struct err *err)
 {
-    WebPBitstreamFeatures features;
+    WebPBitstreamFeatures features = {0};
     int rc = check_status(
         WebPGetFeatures(frame->data.data, frame->data.len, &features), image,
         err);
@@ -202,7 +202,7 @@ static int decode_animation(struct bytes file,
                             struct image *image, struct err *err)
 {
     const uint8_t *canvas = file.data + RIFF_HEADER_LEN + CHUNK_HEADER_LEN + 4;
-    struct frame frame;
+    struct frame frame = {0};
     int rc =
         codec_begin(image, 1 + (int64_t)read_u24(canvas),
                     1 + (int64_t)read_u24(canvas + 3), &options->limits, err);
