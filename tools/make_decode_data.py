@@ -120,7 +120,7 @@ def make_jpeg():
     cmyk = save(image.convert("CMYK"), format="JPEG", quality=90)
     write("cmyk.jpg", cmyk)
     # The same bytes read as YCCK: odd colours, but a valid file.
-    for marker, start, end in segments(cmyk):
+    for marker, _, end in segments(cmyk):
         if marker == 0xEE:
             write("ycck.jpg", cmyk[:end - 1] + b"\2" + cmyk[end:])
     for orientation in range(1, 9):
@@ -200,36 +200,40 @@ def png_bomb(side):
             + chunk(b"IDAT", body) + chunk(b"IEND", b""))
 
 
-def make_png():
+def png_variants():
+    """Name, samples, colour type, depth and chunks before the pixels."""
     rgb = picture()
     rgba = alpha_ramp(rgb)
     grey = rgb.mean(-1).round().astype(int)
     wide = rgb.astype(int) * 257 - (np.arange(rgb.shape[1])[None, :, None])
     wide = wide.clip(0, 65535)
-    deep_alpha = np.dstack([wide, rgba[..., 3].astype(int) * 257])
-    for suffix, interlaced in (("", False), ("_interlaced", True)):
-        def make(name, samples, colour, depth, extra=b""):
-            write(f"{name}{suffix}.png",
-                  png(samples, colour, depth, interlaced, extra))
-        make("rgb", rgb, 2, 8)
-        make("rgba", rgba, 6, 8)
-        make("grey", grey, 0, 8)
-        make("grey_alpha", np.dstack([grey, rgba[..., 3]]), 4, 8)
-        for depth in (1, 2, 4):
-            make(f"grey_{depth}", grey >> (8 - depth), 0, depth)
-        palette = Image.fromarray(rgb).quantize(16)
-        indices = np.asarray(palette)
-        colours = bytes(palette.getpalette()[:48])
-        plte = chunk(b"PLTE", colours)
-        make("palette_4", indices, 3, 4, plte)
-        make("palette_8", indices, 3, 8, plte)
-        make("palette_alpha", indices, 3, 8,
-             plte + chunk(b"tRNS", bytes(range(0, 160, 10))))
-        make("rgb_key", rgb, 2, 8,
-             chunk(b"tRNS", struct.pack(">HHH", 250, 40, 20)))
-        make("rgb_16", wide, 2, 16)
-        make("rgba_16", deep_alpha, 6, 16)
-        make("grey_16", grey * 257 - 3 * (grey > 0), 0, 16)
+    palette = Image.fromarray(rgb).quantize(16)
+    indices = np.asarray(palette)
+    plte = chunk(b"PLTE", bytes(palette.getpalette()[:48]))
+    yield "rgb", rgb, 2, 8, b""
+    yield "rgba", rgba, 6, 8, b""
+    yield "grey", grey, 0, 8, b""
+    yield "grey_alpha", np.dstack([grey, rgba[..., 3]]), 4, 8, b""
+    for depth in (1, 2, 4):
+        yield f"grey_{depth}", grey >> (8 - depth), 0, depth, b""
+    yield "palette_4", indices, 3, 4, plte
+    yield "palette_8", indices, 3, 8, plte
+    yield ("palette_alpha", indices, 3, 8,
+           plte + chunk(b"tRNS", bytes(range(0, 160, 10))))
+    yield ("rgb_key", rgb, 2, 8,
+           chunk(b"tRNS", struct.pack(">HHH", 250, 40, 20)))
+    yield "rgb_16", wide, 2, 16, b""
+    yield ("rgba_16", np.dstack([wide, rgba[..., 3].astype(int) * 257]), 6,
+           16, b"")
+    yield "grey_16", grey * 257 - 3 * (grey > 0), 0, 16, b""
+
+
+def make_png():
+    for name, samples, colour, depth, extra in png_variants():
+        write(f"{name}.png", png(samples, colour, depth, False, extra))
+        write(f"{name}_interlaced.png",
+              png(samples, colour, depth, True, extra))
+    rgb = picture()
     image = Image.fromarray(rgb)
     write("turned_6.png", save(image, format="PNG", exif=exif(6)))
     write("profile.png", save(image, format="PNG", icc_profile=bytes(3000)))

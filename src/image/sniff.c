@@ -15,7 +15,7 @@ struct signature {
 };
 
 #define MARK(offset, text) offset, text, sizeof(text) - 1
-#define ALONE              0, NULL, 0
+#define ALONE 0, NULL, 0
 
 static const struct {
     struct signature signature;
