@@ -4,9 +4,12 @@
  * so that sizes here are those of the upright picture. */
 #include "image/codec.h"
 
+#include <math.h>
 #include <string.h>
 
 #include <libheif/heif.h>
+
+enum { BLOCK_PX = 64 };
 
 struct reader {
     struct heif_context *heif;       /* owned */
@@ -41,15 +44,16 @@ static int open_reader(struct reader *reader, struct bytes file,
                        const struct decode_options *options,
                        struct image *image, struct err *err)
 {
-    int side_max_px = options->limits.side_max_px;
     int rc;
 
     reader->heif = heif_context_alloc();
     if (reader->heif == NULL)
         return codec_no_memory(image, err);
-    if (side_max_px > CODEC_SIDE_MAX)
-        side_max_px = CODEC_SIDE_MAX;
-    heif_context_set_maximum_image_size_limit(reader->heif, side_max_px);
+    /* The library takes the side of a square for its limit of pixels, and
+     * holds against it what is coded: sides filled up to whole blocks. */
+    heif_context_set_maximum_image_size_limit(
+        reader->heif,
+        (int)ceil(sqrt((double)options->limits.pixels_max)) + BLOCK_PX);
     heif_context_set_max_decoding_threads(reader->heif, 0);
     rc = check(heif_context_read_from_memory_without_copy(
                    reader->heif, file.data, file.len, NULL),

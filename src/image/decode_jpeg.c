@@ -16,9 +16,12 @@
 #include <jerror.h>
 
 enum {
-    /* A progressive scan of a few bytes costs a walk over the whole image.
-     * Encoders write 10 or so, the most eager optimisers below 70. */
+    /* A scan of a few bytes costs a walk over the whole image, about 1 ns a
+     * pixel. Encoders write 10 or so, eager optimisers some more; the larger
+     * the image, the fewer are taken, so that none costs over 2 s. */
     SCANS_MAX = 100,
+    SCANS_OF_LARGE_MAX = 24,
+    SCANNED_PIXELS_MAX = 1 << 30,
     ROWS_AT_ONCE = 16,
     FAILURE_CUT = -1, /* reader.failure: the data end too early */
     FAILURE_SCANS = -2,
@@ -74,8 +77,15 @@ static void weigh(j_common_ptr jpeg, int level)
 static void count_scans(j_common_ptr jpeg)
 {
     struct reader *reader = jpeg->client_data;
+    int64_t scans_max =
+        SCANNED_PIXELS_MAX /
+        ((int64_t)reader->jpeg.image_width * reader->jpeg.image_height);
 
-    if (reader->jpeg.input_scan_number > SCANS_MAX)
+    if (scans_max < SCANS_OF_LARGE_MAX)
+        scans_max = SCANS_OF_LARGE_MAX;
+    if (scans_max > SCANS_MAX)
+        scans_max = SCANS_MAX;
+    if (reader->jpeg.input_scan_number > scans_max)
         escape(reader, FAILURE_SCANS);
 }
 
