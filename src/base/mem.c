@@ -2,6 +2,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -95,6 +96,11 @@ char *mem_text(const char *text)
 
     memcpy(copy, text, len);
     return copy;
+}
+
+void mem_trim(void)
+{
+    malloc_trim(0);
 }
 
 struct block {

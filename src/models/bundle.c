@@ -277,6 +277,7 @@ int bundle_open(const char *dir, const struct config *config,
         bundle_close(bundle);
         return err_wrap(err, "model %s", dir);
     }
+    mem_trim();
     bundle->loaded_ms = clock_wall_ms();
     *out = bundle;
     return 0;
