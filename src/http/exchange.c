@@ -22,41 +22,55 @@ static enum log_level level_of(int status)
 {
     if (status == 500)
         return LOG_ERROR;
-    return status > 500 || status == 429 ? LOG_WARN : LOG_INFO;
+    return status == 429 || status == 503 || status == 504 ? LOG_WARN
+                                                           : LOG_INFO;
+}
+
+static void write_log(const struct exchange *exchange, double seconds)
+{
+    const struct http_request *request = &exchange->request;
+    enum log_level level = level_of(exchange->reply.status);
+    const struct log_field fields[] = {
+        log_text("method", request->method),
+        log_text("path", request->path),
+        log_text("route", route_label(exchange)),
+        log_integer("status", exchange->reply.status),
+        log_real("ms", seconds * 1e3),
+        log_integer("bytes", (int64_t)exchange->reply.body.len),
+        log_text("client", request->client),
+        exchange->err.code == ERR_OK ? (struct log_field){.key = NULL}
+                                     : log_text("error", exchange->err.text),
+        {.kind = LOG_KIND_END},
+    };
+
+    if (!log_is_on(level))
+        return;
+    log_set_request(request->id);
+    log_fields(level, "request", fields);
+    log_set_request(NULL);
 }
 
 /* Counts and logs the answer, once. */
 static void account(struct exchange *exchange)
 {
-    const struct http_request *request = &exchange->request;
-    int64_t from_us =
-        request->received_us != 0 ? request->received_us : exchange->started_us;
+    int64_t received_us = exchange->request.received_us;
+    int64_t from_us = received_us != 0 ? received_us : exchange->started_us;
     double seconds = (double)(clock_us() - from_us) / 1e6;
-    int status = exchange->reply.status;
-    size_t reply_len = exchange->reply.body.len;
-    char status_text[12];
+    const char *route = route_label(exchange);
+    char status[12];
 
     if (exchange->is_accounted)
         return;
     exchange->is_accounted = true;
-    snprintf(status_text, sizeof status_text, "%d", status);
-    metrics_add(METRIC_HTTP_REQUESTS, route_label(exchange), status_text, 1);
-    metrics_observe(METRIC_HTTP_SECONDS, route_label(exchange), NULL, seconds);
-    metrics_add(METRIC_HTTP_BYTES_OUT, NULL, NULL, (int64_t)reply_len);
+    snprintf(status, sizeof status, "%d", exchange->reply.status);
+    metrics_add(METRIC_HTTP_REQUESTS, route, status, 1);
+    metrics_observe(METRIC_HTTP_SECONDS, route, NULL, seconds);
+    metrics_add(METRIC_HTTP_BYTES_OUT, NULL, NULL,
+                (int64_t)exchange->reply.body.len);
     if (exchange->body_len > 0)
         metrics_add(METRIC_HTTP_BYTES_IN, NULL, NULL,
                     (int64_t)exchange->body_len);
-    if (!log_is_on(level_of(status)))
-        return;
-    log_set_request(request->id);
-    log_write(level_of(status), "request", log_text("method", request->method),
-              log_text("path", request->path),
-              log_text("route", route_label(exchange)),
-              log_integer("status", status), log_real("ms", seconds * 1e3),
-              log_integer("bytes", (int64_t)reply_len),
-              log_text("client", request->client),
-              log_text("error", exchange->err.text));
-    log_set_request(NULL);
+    write_log(exchange, seconds);
 }
 
 /* Makes the reply final. */

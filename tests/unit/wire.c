@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "test.h"
 
 enum { SOCKETS_MAX = 1100, LARGE_LEN = 40000 };
@@ -181,6 +182,7 @@ void wire_start(const struct http_options *options)
     struct err err = {0};
 
     wire_stop();
+    log_set_level(LOG_OFF);
     pthread_mutex_lock(&gate);
     held_count = 0;
     is_open = false;
@@ -201,6 +203,7 @@ void wire_stop(void)
     wire_let_go();
     while (socket_count > 0)
         wire_close(sockets[0]);
+    log_set_level(LOG_INFO);
     http_server_stop(ended, clock_us() + WIRE_PATIENCE_MS * INT64_C(1000));
 }
 
