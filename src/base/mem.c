@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BIG_LEN = 1 << 20 };
 enum { ALIGNMENT = 64, ARENA_BLOCK_LEN = 16 << 10, ARENA_ALIGNMENT = 16 };
 
 /* Relaxed order: the torture tests that read these run on one thread. */
@@ -96,6 +97,12 @@ char *mem_text(const char *text)
 
     memcpy(copy, text, len);
     return copy;
+}
+
+void mem_stay_small(void)
+{
+    mallopt(M_MMAP_THRESHOLD, BIG_LEN);
+    mallopt(M_TRIM_THRESHOLD, 2 * BIG_LEN);
 }
 
 void mem_trim(void)

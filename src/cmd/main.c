@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "cmd/command.h"
 
 static int print_help(const struct arguments *arguments)
@@ -42,6 +43,7 @@ int main(int argc, char **argv)
 
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
+    mem_stay_small();
     if (arguments_read(&arguments, argc - 1, (const char **)argv + 1, &err) !=
         0)
         code = EXIT_USAGE;
