@@ -64,7 +64,7 @@ enum image_format image_sniff(struct bytes file);
 const char *image_format_name(enum image_format format); /* "JPEG" */
 const char *image_format_mime(enum image_format format); /* "image/jpeg" */
 
-/* The formats in this build: "JPEG PNG WebP GIF BMP HEIF". */
+/* The formats in this build: "JPEG PNG WebP GIF BMP HEIF AVIF". */
 const char *image_formats(void);
 
 /* A blank image of that size (1..65535 px a side), for tests and drawing. */
