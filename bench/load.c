@@ -4,7 +4,7 @@
  *
  *     bench-load --port 5001 --connections 8 --seconds 5 photo.jpg...
  *     bench-load --port 5001 --rate 1500 --connections 512 photo.jpg...
- *     bench-load --port 5001 --plan plan.tsv --requests 10000 --bad 5
+ *     bench-load --port 5001 --plan plan.tsv --requests 10000 --bad 5 --seed 2
  *
  * Without --rate each connection sends its next request when it has its
  * answer (closed loop). With --rate requests are due at fixed instants on any
@@ -164,7 +164,8 @@ static void load_open(struct load *load)
         buf_init(&load->connections[i].reply, REPLY_LEN_MAX + READ_LEN);
         load->idle[load->idle_count++] = i;
     }
-    load->random = 88172645463325252u;
+    load->random = 88172645463325252u * (uint64_t)options->seed;
+    load->next_bad = options->seed;
     load->begin_us = now_us();
     load->measure_us = load->begin_us + (int64_t)(options->warmup_s * 1000000);
     load->end_us = load->measure_us + (int64_t)(options->seconds * 1000000);
@@ -257,12 +258,19 @@ static double number(const char *name, const char *text, double min, double max)
 static void read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"port", 1, NULL, 'p'},    {"path", 1, NULL, 'u'},
-        {"field", 1, NULL, 'f'},   {"connections", 1, NULL, 'c'},
-        {"warmup", 1, NULL, 'w'},  {"seconds", 1, NULL, 's'},
-        {"rate", 1, NULL, 'r'},    {"requests", 1, NULL, 'n'},
-        {"plan", 1, NULL, 'l'},    {"bad", 1, NULL, 'b'},
-        {"timeout", 1, NULL, 't'}, {0},
+        {"port", 1, NULL, 'p'},
+        {"path", 1, NULL, 'u'},
+        {"field", 1, NULL, 'f'},
+        {"connections", 1, NULL, 'c'},
+        {"warmup", 1, NULL, 'w'},
+        {"seconds", 1, NULL, 's'},
+        {"rate", 1, NULL, 'r'},
+        {"requests", 1, NULL, 'n'},
+        {"plan", 1, NULL, 'l'},
+        {"bad", 1, NULL, 'b'},
+        {"timeout", 1, NULL, 't'},
+        {"seed", 1, NULL, 'd'},
+        {0},
     };
     int option, at = 0;
 
@@ -292,6 +300,8 @@ static void read_options(int argc, char **argv, struct options *options)
             options->bad_percent = (int)number(name, optarg, 0, 100);
         else if (option == 't')
             options->timeout_s = (int)number(name, optarg, 1, 3600);
+        else if (option == 'd')
+            options->seed = (int)number(name, optarg, 1, 1000000);
         else
             exit(2);
     }
@@ -301,6 +311,7 @@ int main(int argc, char **argv)
 {
     struct load load = {.options = {.connections = 1,
                                     .seconds = 5,
+                                    .seed = 1,
                                     .timeout_s = 60,
                                     .path = "/api/classify",
                                     .field = "image"}};

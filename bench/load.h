@@ -47,7 +47,7 @@ struct connection {
 };
 
 struct options {
-    int port, connections, bad_percent, timeout_s;
+    int port, connections, bad_percent, timeout_s, seed;
     double warmup_s, seconds, rate;
     long requests; /* 0: as many as fit into the seconds */
     const char *path, *field, *plan;

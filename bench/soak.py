@@ -193,6 +193,7 @@ def soak(
         figures = run_load(
             service,
             *("--plan", plan, "--connections", CONNECTIONS, "--bad", 5),
+            *("--seed", leg),
             *("--requests", max(requests // LEGS, 1), "--seconds", 3600),
         )
         memory.append(service.memory_mb()[0])
@@ -239,7 +240,8 @@ def overload(
     statuses = {status: n for status, n in figures["statuses"].items()}
     print(
         f"capacity {capacity:.1f}/s; offered {capacity * OVERLOAD:.1f}/s for "
-        f"{seconds:g} s: statuses {statuses}, accepted {figures['rate']:.1f}/s, "
+        f"{seconds:g} s: statuses {statuses}, "
+        f"accepted {figures['rate']:.1f}/s, "
         f"p50 {figures['p50_ms']:.0f} ms, p99 {figures['p99_ms']:.0f} ms "
         f"(deadline {deadline_s * 1e3:.0f} ms), not sent {figures['missed']}"
     )
