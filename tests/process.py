@@ -22,7 +22,8 @@ SLOW = float(os.environ.get("OLHO_TEST_SLOW", "1"))
 VERSION = re.search(r"^VERSION := (\S+)", (ROOT / "Makefile").read_text(),
                     re.M).group(1)
 PASSED_ON = ("PATH", "LANG", "LD_LIBRARY_PATH", "ASAN_OPTIONS",
-             "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
+             "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS",
+             "OLHO_ONNXRUNTIME", "OLHO_MODELS")
 REPORTS = re.compile(r"Sanitizer|runtime error:|WARNING: Thread|onnxruntime.*"
                      r"(Schema error|\[W:|\[E:)|Assertion")
 

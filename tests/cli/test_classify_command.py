@@ -138,8 +138,7 @@ def test_nothing_to_classify_is_a_mistake(room):
 
 def test_an_empty_folder_is_said(room):
     done = room.run("classify", room.work)
-    assert done.returncode in (0, 1)
-    assert str(room.work) in done.stderr + done.stdout
+    assert done.returncode == 1 and "no image" in done.stderr
 
 
 @pytest.mark.parametrize("name", [
@@ -194,4 +193,4 @@ def test_the_limits_of_images_hold_here_too(room, cat):
     assert done.returncode == 1
     assert "100" in done.stderr
     done = room.run("classify", cat, env={"MAX_IMAGE_SIZE_MB": "0.01"})
-    assert done.returncode == 1 and "0.01" in done.stderr
+    assert done.returncode == 1 and "10485" in done.stderr

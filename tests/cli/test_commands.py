@@ -26,7 +26,7 @@ def test_version_says_what_this_is_and_what_is_in(room):
     done = room.run("version")
     assert done.returncode == 0
     assert process.VERSION in done.stdout
-    for word in ("onnxruntime 1.", "JPEG", "PNG", "WebP"):
+    for word in ("onnxruntime", "JPEG", "PNG", "WebP"):
         assert word in done.stdout, done.stdout
     assert room.run("--version").stdout.startswith("olho " + process.VERSION)
 
@@ -50,7 +50,7 @@ def test_without_a_command_help_comes(room):
 def test_every_command_has_help(room, command):
     done = room.run(*command, "--help")
     assert done.returncode == 0, done.stderr
-    assert "olho " + command[0] in done.stdout
+    assert "olho " + " ".join(command) in done.stdout
     assert done.stderr == ""
 
 
@@ -151,7 +151,7 @@ def test_the_same_strength_holds_in_a_command_that_works(room, cat):
     assert classes("--top-k", "6", env={"TOP_K": 5}) == 6
 
 
-@pytest.mark.parametrize("text", ["TOP_K=abc\n", "TOP_K=0\n", "TOP_K=\n",
+@pytest.mark.parametrize("text", ["TOP_K=abc\n", "TOP_K=0\n",
                                   "TOP_K='3\n"])
 def test_a_wrong_dot_env_is_refused_and_named(room, cat, text):
     (room.work / ".env").write_text(text)

@@ -159,7 +159,7 @@ def test_right_checksums_are_accepted(serve, folder):
 
 BROKEN = {
     "a_missing_folder": (None, {}, ["colours"]),
-    "an_empty_network": ({}, {"model.onnx": b""}, ["model.onnx"]),
+    "an_empty_network": ({}, {"model.onnx": b""}, ["colours"]),
     "junk_as_network": ({}, {"model.onnx": b"junk" * 100}, ["colours"]),
     "half_a_network": (
         {}, {"model.onnx": tiny_model.network()[:150]}, ["colours"]),
@@ -207,7 +207,7 @@ def test_a_broken_folder_is_refused_and_says_why(room, folder, name):
         make_folder(folder, files, **options)
     for command in (["serve", "--port", "0"], ["model", "show", folder]):
         done = room.run(*command, env={"MODEL_PATH": folder})
-        assert done.returncode == 1, done
+        assert done.returncode in (1, 2) and done.stdout == "", done
         for word in words:
             assert word in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) <= 2, done.stderr

@@ -41,11 +41,11 @@ def trace(room):
 
 
 def check_calls(lines, allowed):
-    """No socket of the internet, no file written outside the folders."""
+    """No socket of the internet, nothing made or written elsewhere."""
     for line in lines:
         assert "AF_INET" not in line and "AF_NETLINK" not in line, line
         call = re.search(r"\b(\w+)\((.*)", line)
-        if not call or "ENOENT" in line:
+        if not call or re.search(r"= -1 E\w+", line):
             continue
         name, rest = call.groups()
         if name in ("open", "openat") and not WRITES.search(rest):
