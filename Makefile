@@ -88,7 +88,8 @@ endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(CORE_PKGS) $(OPTIONAL_PKGS) \
     2>/dev/null)
 CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fstack-protector-strong \
-    -fno-math-errno -fno-trapping-math -pthread -Isrc -Itests/unit \
+    -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
+    -Isrc -Itests/unit \
     -DOLHO_VERSION='"$(VERSION)"' -DOLHO_FEATURES='"$(FEATURES)"' \
     -DOLHO_ORT_DIR='"$(LIB_DIR)"' -DOLHO_DATA_DIR='"$(DATA_DIR)"' \
     $(PKG_CFLAGS) $(ORT_CFLAGS) $(HARDEN) $(SANITIZE) $(CFLAGS)
