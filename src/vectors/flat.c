@@ -17,6 +17,7 @@
 #include "vectors/flat_file.h"
 #include "vectors/flat_ids.h"
 #include "vectors/flat_rows.h"
+#include "vectors/nearest.h"
 
 enum { RUN_LEN = 256 };
 
@@ -38,6 +39,14 @@ struct flat {
     bool is_batch;           /* between flat_begin and flat_commit */
     int64_t batch_count;     /* records written in it */
 };
+
+const char *flat_metric_name(enum flat_metric metric)
+{
+    static const char *const names[] = {"L2", "IP", "cosine"};
+
+    assert(metric >= FLAT_L2 && metric <= FLAT_COSINE);
+    return names[metric];
+}
 
 /* --- vectors ---------------------------------------------------------- */
 
@@ -137,17 +146,13 @@ static int take_record(void *user, const struct flat_record *seen,
 static int make_shape(int dim, enum flat_metric metric, const char *model,
                       struct flat_shape *out, struct err *err)
 {
-    size_t len = model == NULL ? 0 : strlen(model);
+    size_t len = model == NULL ? 0 : strnlen(model, sizeof out->model - 1);
 
     memset(out, 0, sizeof *out);
     if (dim < 0 || dim > FLAT_DIM_MAX)
         return err_set(err, ERR_INVALID,
                        "vectors of %d floats; an index has 1..%d", dim,
                        FLAT_DIM_MAX);
-    if (len >= sizeof out->model)
-        return err_set(err, ERR_INVALID,
-                       "the model's name has %zu bytes; at most %zu", len,
-                       sizeof out->model - 1);
     out->dim = dim;
     out->metric = metric;
     if (len > 0)
@@ -347,75 +352,6 @@ int flat_commit(struct flat *index, struct err *err)
 
 /* --- search ----------------------------------------------------------- */
 
-struct near {
-    float distance;
-    int64_t id;
-};
-
-/* The k nearest so far as a heap with the farthest on top. */
-struct nearest {
-    struct near *hits;
-    int count, k;
-};
-
-static bool is_farther(const struct near *a, const struct near *b)
-{
-    return a->distance > b->distance ||
-           (a->distance == b->distance && a->id > b->id);
-}
-
-static void sink(struct near *hits, int count, int i)
-{
-    struct near moved = hits[i];
-    int child;
-
-    while ((child = 2 * i + 1) < count) {
-        if (child + 1 < count && is_farther(&hits[child + 1], &hits[child]))
-            child++;
-        if (!is_farther(&hits[child], &moved))
-            break;
-        hits[i] = hits[child];
-        i = child;
-    }
-    hits[i] = moved;
-}
-
-static void rise(struct near *hits, int i)
-{
-    struct near moved = hits[i];
-
-    while (i > 0 && is_farther(&moved, &hits[(i - 1) / 2])) {
-        hits[i] = hits[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    hits[i] = moved;
-}
-
-static void offer(struct nearest *nearest, const struct near *hit)
-{
-    if (nearest->count < nearest->k) {
-        nearest->hits[nearest->count] = *hit;
-        rise(nearest->hits, nearest->count++);
-    } else if (is_farther(&nearest->hits[0], hit)) {
-        nearest->hits[0] = *hit;
-        sink(nearest->hits, nearest->count, 0);
-    }
-}
-
-/* From the heap to the nearest first. */
-static void sort(struct nearest *nearest)
-{
-    int i;
-
-    for (i = nearest->count - 1; i > 0; i--) {
-        struct near top = nearest->hits[0];
-
-        nearest->hits[0] = nearest->hits[i];
-        nearest->hits[i] = top;
-        sink(nearest->hits, i, 0);
-    }
-}
-
 struct search {
     const float *query;
     float scale;     /* of the query */
@@ -458,10 +394,10 @@ static void scan(const struct flat *index, struct search *search)
             hit.distance = distances[i];
             hit.id = id + i;
             if (hit.id != search->exclude)
-                offer(&search->nearest, &hit);
+                nearest_offer(&search->nearest, &hit);
         }
     }
-    sort(&search->nearest);
+    nearest_sort(&search->nearest);
 }
 
 static void give(const struct flat *index, const struct nearest *nearest,

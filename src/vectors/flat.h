@@ -28,6 +28,8 @@ enum {
 enum flat_metric { FLAT_L2, FLAT_IP, FLAT_COSINE };
 enum flat_mode { FLAT_READ, FLAT_WRITE };
 
+const char *flat_metric_name(enum flat_metric metric); /* "L2" */
+
 struct flat;
 
 struct flat_entry {
@@ -48,33 +50,40 @@ struct flat_info {
     enum flat_metric metric;
     int64_t count;       /* entries that can be found */
     int64_t file_len;    /* bytes */
-    int64_t torn_len;    /* bytes of a torn tail cut off at open */
+    int64_t torn_len;    /* bytes of a torn tail: cut off at open with
+                          * FLAT_WRITE, left alone with FLAT_READ, since a
+                          * writer may be at work on them */
     char model[128];     /* the model that made the vectors */
     const char *kernels; /* "avx512", "avx2", "neon" or "c" */
 };
 
 /* Opens path; with FLAT_WRITE makes it when absent (dim, metric and model are
  * written into it) and takes the lock (ERR_CONFLICT when another process has
- * it). dim 0 takes what the file has; another dim than the file's:
- * ERR_CONFLICT naming both. ERR_CORRUPT names the place of the damage.
- * The caller owns *out. */
+ * it). With FLAT_READ an absent file is ERR_NOT_FOUND. dim 0 takes dim, metric
+ * and model as the file has them, and never makes a file. Another dim or
+ * metric than the file's, or another model (its first 127 bytes count; NULL
+ * and "" go with any): ERR_CONFLICT naming both. ERR_CORRUPT names the place of
+ * the damage; ERR_UNSUPPORTED names the version of a file that is newer than
+ * the program. The caller owns *out. */
 MUST_CHECK int flat_open(const char *path, enum flat_mode mode, int dim,
                          enum flat_metric metric, const char *model,
                          struct flat **out, struct err *err);
 void flat_close(struct flat *index); /* NULL is allowed */
 
 /* Adds one entry and returns when it is on disk, or, between flat_begin and
- * flat_commit, when flat_commit returns. NaN, infinities and a zero vector
- * with FLAT_COSINE: ERR_INVALID. An entry with the same SHA-256 (not "") as
- * one that is there replaces that one's path and label and is not doubled;
- * *is_new (may be NULL) says which. */
+ * flat_commit, when flat_commit returns. NaN, infinities, vectors longer than
+ * 3e18, and a zero vector with FLAT_COSINE: ERR_INVALID. An entry with the
+ * same SHA-256 (not "" or NULL) as one that is there replaces that one's path
+ * and label and is not doubled; *is_new (may be NULL) says which. ERR_IO when
+ * the disk is full: the entry is not there, and the index works on. */
 MUST_CHECK int flat_add(struct flat *index, const float *vector,
                         const char *path, const char *sha256, const char *label,
                         bool *is_new, struct err *err);
 MUST_CHECK int flat_begin(struct flat *index, struct err *err);
 MUST_CHECK int flat_commit(struct flat *index, struct err *err);
 
-/* Takes in what another process has added since. */
+/* Takes in what another process has added since; one fstat when there is
+ * nothing. Searches go on meanwhile. */
 MUST_CHECK int flat_refresh(struct flat *index, struct err *err);
 
 /* The k nearest, nearest first, ties by id; *out_count is below k only when

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records are read with pread into a window and only then used where they are
- * mapped: a writer that takes back a record it could not finish never pulls
- * pages away under a reader, since nobody maps what was not whole. */
 #include "vectors/flat_file.h"
 
 #include <assert.h>
@@ -17,8 +14,7 @@
 
 #include "base/mem.h"
 #include "vectors/flat_map.h"
-
-static const size_t window_len_min = 1 << 20;
+#include "vectors/flat_window.h"
 
 struct flat_file {
     char *path; /* owned */
@@ -32,13 +28,6 @@ struct flat_file {
     int64_t durable_len; /* of that, known to be on disk */
     int64_t torn_len;    /* bytes after len, cut off or left alone */
     bool is_broken;      /* a sync or a cut failed: no more records */
-};
-
-struct window {
-    uint8_t *data;
-    size_t len_max;
-    int64_t offset; /* of data in the file */
-    size_t len;     /* bytes in use */
 };
 
 static int fail_errno(const struct flat_file *file, const char *what,
@@ -56,28 +45,6 @@ static int file_size(const struct flat_file *file, int64_t *out,
     if (fstat(file->fd, &about) != 0)
         return fail_errno(file, "stat", err);
     *out = about.st_size;
-    return 0;
-}
-
-/* Reads up to len bytes; fewer only at the end of the file. */
-static int read_at(const struct flat_file *file, int64_t offset, void *out,
-                   size_t len, size_t *out_len, struct err *err)
-{
-    size_t done = 0;
-
-    while (done < len) {
-        ssize_t n = pread(file->fd, (uint8_t *)out + done, len - done,
-                          offset + (int64_t)done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fail_errno(file, "read", err);
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    *out_len = done;
     return 0;
 }
 
@@ -175,13 +142,6 @@ static int write_header(struct flat_file *file, const struct flat_shape *shape,
     return sync_folder(file, err);
 }
 
-static const char *metric_name(enum flat_metric metric)
-{
-    static const char *const names[] = {"L2", "IP", "cosine"};
-
-    return names[metric];
-}
-
 static int check_shape(const struct flat_file *file,
                        const struct flat_shape *wanted, struct err *err)
 {
@@ -195,8 +155,8 @@ static int check_shape(const struct flat_file *file,
                        has->dim, wanted->dim);
     if (wanted->metric != has->metric)
         return err_set(err, ERR_CONFLICT, "index %s has metric %s; not %s",
-                       file->path, metric_name(has->metric),
-                       metric_name(wanted->metric));
+                       file->path, flat_metric_name(has->metric),
+                       flat_metric_name(wanted->metric));
     if (wanted->model[0] != '\0' && has->model[0] != '\0' &&
         strcmp(wanted->model, has->model) != 0)
         return err_set(err, ERR_CONFLICT,
@@ -220,10 +180,10 @@ static int take_header(struct flat_file *file, const struct flat_shape *shape,
 {
     struct flat_header header;
     size_t len = 0;
-    int rc = read_at(file, 0, &header, sizeof header, &len, err);
+    int rc = flat_read_at(file->fd, 0, &header, sizeof header, &len, err);
 
     if (rc)
-        return rc;
+        return err_wrap(err, "index %s", file->path);
     if (is_unfinished(&header, len) && file->mode == FLAT_READ)
         return err_set(err, ERR_NOT_FOUND,
                        "index %s is not there yet: it has %zu bytes of %d of "
@@ -303,102 +263,26 @@ int64_t flat_file_torn_len(const struct flat_file *file)
 
 /* --- read ------------------------------------------------------------- */
 
-/* Makes the window hold the bytes from offset on, at least `len` of them
- * unless the file ends before. */
-static int window_fill(struct window *window, const struct flat_file *file,
-                       int64_t offset, size_t len, struct err *err)
-{
-    assert(len <= window->len_max);
-    if (offset >= window->offset &&
-        offset + (int64_t)len <= window->offset + (int64_t)window->len)
-        return 0;
-    window->offset = offset;
-    window->len = 0;
-    return read_at(file, offset, window->data, window->len_max, &window->len,
-                   err);
-}
-
-static int window_new(struct window *window, const struct flat_file *file,
-                      struct err *err)
-{
-    size_t len = flat_record_len_max(file->shape.dim);
-
-    memset(window, 0, sizeof *window);
-    window->len_max = len > window_len_min ? len : window_len_min;
-    window->data = mem_try_aligned(window->len_max, 1);
-    if (window->data == NULL)
-        return err_set(err, ERR_UNAVAILABLE, "no memory to read index %s",
-                       file->path);
-    return 0;
-}
-
-/* The bytes at offset, which must be in the window. */
-static const struct flat_head *window_head(const struct window *window,
-                                           int64_t offset)
-{
-    return (const void *)(window->data + (offset - window->offset));
-}
-
-static bool window_has(const struct window *window, int64_t offset, size_t len)
-{
-    return offset + (int64_t)len <= window->offset + (int64_t)window->len;
-}
-
-/* Reads the record at file->len. */
-static int read_record(const struct flat_file *file, struct window *window,
-                       int64_t size, struct flat_record *out, uint32_t *len,
-                       enum flat_state *state, struct err *err)
-{
-    int64_t offset = file->len;
-    const struct flat_head *head = NULL;
-    int rc;
-
-    *state = FLAT_TORN;
-    rc = window_fill(window, file, offset, FLAT_HEAD_LEN, err);
-    if (rc || !window_has(window, offset, FLAT_HEAD_LEN))
-        return rc;
-    *state =
-        flat_head_check(window_head(window, offset), file->shape.dim, file->crc,
-                        (uint64_t)offset, (uint64_t)(size - offset));
-    if (*state != FLAT_WHOLE)
-        return 0;
-    *len = window_head(window, offset)->len;
-    *state = FLAT_TORN;
-    rc = window_fill(window, file, offset, *len, err);
-    if (rc || !window_has(window, offset, *len))
-        return rc;
-    /* The window may have been read anew, and the record have changed. */
-    head = window_head(window, offset);
-    *state = flat_head_check(head, file->shape.dim, file->crc, (uint64_t)offset,
-                             *len);
-    if (*state == FLAT_WHOLE)
-        *state = flat_record_read(head, file->shape.dim, file->crc,
-                                  (uint64_t)offset, out);
-    if (*state == FLAT_WHOLE)
-        *len = head->len;
-    return 0;
-}
-
 static int fail_damaged(const struct flat_file *file, struct err *err)
 {
     return err_set(err, ERR_CORRUPT, "index %s is damaged at byte %lld",
                    file->path, (long long)file->len);
 }
 
-/* Visits whole records up to `size`; file->len is then where they end. */
-static int read_records(struct flat_file *file, struct window *window,
-                        int64_t size, flat_visit_fn *visit, void *user,
-                        struct err *err)
+/* Visits whole records; file->len is then where they end. */
+static int read_records(struct flat_file *file, struct flat_window *window,
+                        flat_visit_fn *visit, void *user, struct err *err)
 {
-    while (file->len < size) {
+    while (file->len < window->size) {
         enum flat_state state = FLAT_TORN;
         struct flat_record seen;
         const void *mapped = NULL;
         uint32_t len = 0;
-        int rc = read_record(file, window, size, &seen, &len, &state, err);
+        int rc =
+            flat_window_record(window, file->len, &state, &seen, &len, err);
 
         if (rc)
-            return rc;
+            return err_wrap(err, "index %s", file->path);
         if (state == FLAT_LYING)
             return fail_damaged(file, err);
         if (state == FLAT_TORN)
@@ -415,47 +299,24 @@ static int read_records(struct flat_file *file, struct window *window,
     return 0;
 }
 
-/* Whether a head after file->len says that the bytes there were durable when
- * it was written. */
-static int find_proof(const struct flat_file *file, struct window *window,
-                      int64_t size, bool *out, struct err *err)
-{
-    int64_t offset = file->len + FLAT_ALIGNMENT;
-
-    *out = false;
-    for (; offset + FLAT_HEAD_LEN <= size; offset += FLAT_ALIGNMENT) {
-        const struct flat_head *head = NULL;
-        int rc = window_fill(window, file, offset, FLAT_HEAD_LEN, err);
-
-        if (rc || !window_has(window, offset, FLAT_HEAD_LEN))
-            return rc;
-        head = window_head(window, offset);
-        if (head->durable_len > (uint64_t)file->len &&
-            head->durable_len <= (uint64_t)offset &&
-            flat_head_is_whole(head, file->crc, (uint64_t)offset)) {
-            *out = true;
-            return 0;
-        }
-    }
-    return 0;
-}
-
-static int load(struct flat_file *file, struct window *window, int64_t size,
+static int load(struct flat_file *file, struct flat_window *window,
                 flat_visit_fn *visit, void *user, struct err *err)
 {
     bool is_damaged = false;
     int64_t len;
-    int rc = read_records(file, window, size, visit, user, err);
+    int rc = read_records(file, window, visit, user, err);
 
-    if (rc || file->len >= size)
+    if (rc || file->len >= window->size)
         return rc;
-    rc = find_proof(file, window, size, &is_damaged, err);
-    if (rc || !is_damaged)
-        return rc;
+    rc = flat_window_proof(window, file->len, &is_damaged, err);
+    if (rc)
+        return err_wrap(err, "index %s", file->path);
+    if (!is_damaged)
+        return 0;
     /* A record that was being written when it was looked at is whole now. */
-    window->len = 0;
+    flat_window_clear(window);
     len = file->len;
-    rc = read_records(file, window, size, visit, user, err);
+    rc = read_records(file, window, visit, user, err);
     if (rc == 0 && file->len == len)
         rc = fail_damaged(file, err);
     return rc;
@@ -473,18 +334,18 @@ static int cut_tail(struct flat_file *file, struct err *err)
 int flat_file_load(struct flat_file *file, flat_visit_fn *visit, void *user,
                    struct err *err)
 {
-    struct window window;
+    struct flat_window window;
     int64_t size = 0;
-    int rc = window_new(&window, file, err);
+    int rc = file_size(file, &size, err);
 
+    if (rc == 0)
+        rc = flat_window_init(&window, file->fd, file->shape.dim, file->crc,
+                              size, err);
     if (rc)
         return rc;
-    rc = file_size(file, &size, err);
-    if (rc == 0) {
-        posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        rc = load(file, &window, size, visit, user, err);
-    }
-    mem_free(window.data);
+    posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    rc = load(file, &window, visit, user, err);
+    flat_window_release(&window);
     if (rc)
         return rc;
     if (size > file->len)
@@ -509,7 +370,7 @@ static int check_size(const struct flat_file *file, int64_t *out,
 int flat_file_refresh(struct flat_file *file, flat_visit_fn *visit, void *user,
                       struct err *err)
 {
-    struct window window;
+    struct flat_window window;
     int64_t size = 0;
     int rc = check_size(file, &size, err);
 
@@ -518,11 +379,12 @@ int flat_file_refresh(struct flat_file *file, flat_visit_fn *visit, void *user,
     file->torn_len = 0;
     if (size == file->len)
         return 0;
-    rc = window_new(&window, file, err);
+    rc = flat_window_init(&window, file->fd, file->shape.dim, file->crc, size,
+                          err);
     if (rc)
         return rc;
-    rc = read_records(file, &window, size, visit, user, err);
-    mem_free(window.data);
+    rc = read_records(file, &window, visit, user, err);
+    flat_window_release(&window);
     if (size > file->len)
         file->torn_len = size - file->len;
     return rc;
@@ -537,6 +399,13 @@ int flat_file_check_len(const struct flat_file *file, struct err *err)
 
 /* --- write ------------------------------------------------------------ */
 
+static int fail_broken(const struct flat_file *file, struct err *err)
+{
+    return err_set(err, ERR_IO,
+                   "index %s takes nothing after a failed sync; open it again",
+                   file->path);
+}
+
 int flat_file_append(struct flat_file *file, const struct flat_record *record,
                      const struct flat_head **out, struct err *err)
 {
@@ -546,10 +415,7 @@ int flat_file_append(struct flat_file *file, const struct flat_record *record,
 
     assert(file->mode == FLAT_WRITE);
     if (file->is_broken)
-        return err_set(err, ERR_IO,
-                       "index %s takes nothing after a failed sync; open it "
-                       "again",
-                       file->path);
+        return fail_broken(file, err);
     rc = flat_map_get(&file->map, file->fd, file->len, (int64_t)len, &mapped,
                       err);
     if (rc)
@@ -569,7 +435,9 @@ int flat_file_append(struct flat_file *file, const struct flat_record *record,
 
 int flat_file_sync(struct flat_file *file, struct err *err)
 {
-    if (file->is_broken || fdatasync(file->fd) != 0) {
+    if (file->is_broken)
+        return fail_broken(file, err);
+    if (fdatasync(file->fd) != 0) {
         file->is_broken = true;
         return fail_errno(file, "sync", err);
     }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open addressing with linear steps; at most half of the places are taken.
- * A SHA-256 is random, so its first digits serve as the hash. */
+/* Open addressing with linear steps; at most half of the places are taken. */
 #include "vectors/flat_ids.h"
 
 #include <assert.h>
@@ -9,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 enum { PLACE_COUNT_MIN = 64 };
@@ -43,17 +43,21 @@ void flat_ids_free(struct flat_ids *ids)
     mem_free(ids);
 }
 
+/* FNV-1a, eight digits a step. A caller may name any 64 digits, so all of them
+ * count, and the high bits, which products mix best, come down at last. */
 static uint64_t hash_of(const char *sha256)
 {
-    uint64_t hash = 0;
+    uint64_t hash = 0xcbf29ce484222325U;
+    uint64_t word;
     int i;
 
-    for (i = 0; i < 16 && sha256[i] != '\0'; i++) {
-        int c = sha256[i];
-
-        hash = hash << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    for (i = 0; i < HASH_HEX_LEN; i += (int)sizeof word) {
+        memcpy(&word, sha256 + i, sizeof word);
+        hash = (hash ^ word) * 0x100000001b3U;
+        hash ^= hash >> 29;
     }
-    return hash;
+    hash *= 0xff51afd7ed558ccdU;
+    return hash ^ hash >> 32;
 }
 
 /* The place that has sha256, or the free one where it belongs. */
