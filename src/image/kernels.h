@@ -3,8 +3,9 @@
  * same bits: whole numbers as Pillow has them, floats multiplied and added in
  * the same order and never fused.
  *
- * No kernel reads or writes outside the lengths that it is told, except that
- * `across` may write KERNEL_SLACK bytes after each output row.
+ * No kernel reads or writes outside the lengths that it is told, but in the
+ * rows between the two passes: those have KERNEL_SLACK elements after them that
+ * the first pass may write and the second may read.
  * Thread-safe: the tables are constant. */
 #ifndef OLHO_IMAGE_KERNELS_H
 #define OLHO_IMAGE_KERNELS_H

@@ -1,83 +1,76 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The horizontal pass turns 8 rows on their side: one vector holds the same
- * byte of 8 rows as 32-bit numbers, so that every tap is one multiplication
- * whatever the ratio, and no lane is ever idle. */
+/* The horizontal pass as kernels_avx2.c has it, with a column of 16 rows in
+ * one vector. */
 #include "image/kernels.h"
 
 #include <immintrin.h>
 #include <string.h>
 
-enum {
-    ROWS = 8,
-    TILE_PX = 160, /* 15 KB of turned columns: half of the first cache */
-};
+#include "image/kernels_avx2.h"
+#include "image/tile.h"
 
-static int tile_px(const struct axis *axis)
-{
-    return axis->taps_max > TILE_PX ? axis->taps_max : TILE_PX;
-}
+enum { ROWS = 16, TILE_PX = 80 };
 
 static size_t columns_len(const struct axis *axis)
 {
-    return (size_t)tile_px(axis) * 3 * ROWS * sizeof(int32_t);
+    return (size_t)tile_px(axis, TILE_PX) * 3 * ROWS * sizeof(int32_t);
 }
 
 static size_t across_room(const struct axis *axis)
 {
-    return columns_len(axis) + (size_t)axis->len * 3 * ROWS + KERNEL_SLACK;
+    return columns_len(axis) + ((size_t)axis->len * 3 + 8) * ROWS;
 }
 
-static inline __m128i load16(const uint8_t *bytes)
+/* Rows n, n + 4, n + 8 and n + 12 in the quarters of one vector. */
+static inline __m512i load_four(const uint8_t *const *rows, size_t at)
 {
-    return _mm_loadu_si128((const void *)bytes);
+    __m512i four =
+        _mm512_castsi128_si512(_mm_loadu_si128((const void *)(rows[0] + at)));
+
+    four = _mm512_inserti32x4(four,
+                              _mm_loadu_si128((const void *)(rows[4] + at)), 1);
+    four = _mm512_inserti32x4(four,
+                              _mm_loadu_si128((const void *)(rows[8] + at)), 2);
+    return _mm512_inserti32x4(
+        four, _mm_loadu_si128((const void *)(rows[12] + at)), 3);
 }
 
-/* Two columns of 8 bytes each. */
-static inline void store_columns(__m128i pair, int32_t *out)
+/* Four neighbouring bytes of 16 rows to four columns. */
+static inline void store_four(__m512i bytes, int32_t *out)
 {
-    __m256i *place = (void *)out;
+    const __m512i lowest = _mm512_set1_epi32(0xff);
 
-    _mm256_store_si256(place, _mm256_cvtepu8_epi32(pair));
-    _mm256_store_si256(place + 1,
-                       _mm256_cvtepu8_epi32(_mm_srli_si128(pair, 8)));
+    _mm512_store_si512(out, _mm512_and_si512(bytes, lowest));
+    _mm512_store_si512(out + ROWS,
+                       _mm512_and_si512(_mm512_srli_epi32(bytes, 8), lowest));
+    _mm512_store_si512(out + 2 * ROWS,
+                       _mm512_and_si512(_mm512_srli_epi32(bytes, 16), lowest));
+    _mm512_store_si512(out + 3 * ROWS, _mm512_srli_epi32(bytes, 24));
 }
 
-static inline void store_four(__m128i upper, __m128i lower, int32_t *out)
-{
-    store_columns(_mm_unpacklo_epi32(upper, lower), out);
-    store_columns(_mm_unpackhi_epi32(upper, lower), out + 2 * ROWS);
-}
-
-/* Bytes at..at+15 of 8 rows to 16 columns. */
+/* Bytes at..at+15 of 16 rows to 16 columns. */
 static inline void turn16(const uint8_t *const *rows, size_t at, int32_t *out)
 {
-    __m128i a = load16(rows[0] + at), b = load16(rows[1] + at);
-    __m128i c = load16(rows[2] + at), d = load16(rows[3] + at);
-    __m128i e = load16(rows[4] + at), f = load16(rows[5] + at);
-    __m128i g = load16(rows[6] + at), h = load16(rows[7] + at);
-    __m128i ab = _mm_unpacklo_epi8(a, b), cd = _mm_unpacklo_epi8(c, d);
-    __m128i ef = _mm_unpacklo_epi8(e, f), gh = _mm_unpacklo_epi8(g, h);
+    __m512i a = load_four(rows, at), b = load_four(rows + 1, at);
+    __m512i c = load_four(rows + 2, at), d = load_four(rows + 3, at);
+    __m512i ab = _mm512_unpacklo_epi32(a, b), cd = _mm512_unpacklo_epi32(c, d);
 
-    store_four(_mm_unpacklo_epi16(ab, cd), _mm_unpacklo_epi16(ef, gh), out);
-    store_four(_mm_unpackhi_epi16(ab, cd), _mm_unpackhi_epi16(ef, gh),
-               out + 4 * ROWS);
-    ab = _mm_unpackhi_epi8(a, b);
-    cd = _mm_unpackhi_epi8(c, d);
-    ef = _mm_unpackhi_epi8(e, f);
-    gh = _mm_unpackhi_epi8(g, h);
-    store_four(_mm_unpacklo_epi16(ab, cd), _mm_unpacklo_epi16(ef, gh),
-               out + 8 * ROWS);
-    store_four(_mm_unpackhi_epi16(ab, cd), _mm_unpackhi_epi16(ef, gh),
-               out + 12 * ROWS);
+    store_four(_mm512_unpacklo_epi64(ab, cd), out);
+    store_four(_mm512_unpackhi_epi64(ab, cd), out + 4 * ROWS);
+    ab = _mm512_unpackhi_epi32(a, b);
+    cd = _mm512_unpackhi_epi32(c, d);
+    store_four(_mm512_unpacklo_epi64(ab, cd), out + 8 * ROWS);
+    store_four(_mm512_unpackhi_epi64(ab, cd), out + 12 * ROWS);
 }
 
-/* Bytes at..at+len-1 of 8 rows to len columns. The last 16 are done again
+/* Bytes at..at+len-1 of 16 rows to len columns. The last 16 are done again
  * rather than reading past the end. */
-static void turn(const uint8_t *const *rows, size_t at, size_t len,
-                 int32_t *out)
+static void turn(const uint8_t *const *all, size_t at, size_t len, int32_t *out)
 {
+    const uint8_t *rows[ROWS];
     size_t i = 0;
 
+    memcpy(rows, all, sizeof rows);
     for (; i + 16 <= len; i += 16)
         turn16(rows, at + i, out + i * ROWS);
     if (i < len && len >= 16) {
@@ -89,90 +82,37 @@ static void turn(const uint8_t *const *rows, size_t at, size_t len,
             out[i * ROWS + (size_t)row] = rows[row][at + i];
 }
 
-/* Three columns of sums to 24 bytes: 8 rows of red, of green, of blue. Writes
- * 8 bytes more. */
-static inline void pack(__m256i red, __m256i green, __m256i blue, uint8_t *out)
+static inline __m512i weigh(__m512i sum, __m512i weight, const int32_t *column)
 {
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    __m256i low = _mm256_packs_epi32(_mm256_srai_epi32(red, AXIS_FIXED_BITS),
-                                     _mm256_srai_epi32(green, AXIS_FIXED_BITS));
-    __m256i high = _mm256_srai_epi32(blue, AXIS_FIXED_BITS);
-
-    high = _mm256_packus_epi16(low, _mm256_packs_epi32(high, high));
-    _mm256_storeu_si256((void *)out, _mm256_permutevar8x32_epi32(high, order));
+    return _mm512_add_epi32(
+        sum, _mm512_mullo_epi32(weight, _mm512_load_si512(column)));
 }
 
-static inline __m256i weigh(__m256i sum, __m256i weight, const int32_t *column)
+static inline __m128i to_bytes(__m512i sum)
 {
-    __m256i value = _mm256_load_si256((const void *)column);
+    __m512i value = _mm512_srai_epi32(sum, AXIS_FIXED_BITS);
 
-    return _mm256_add_epi32(sum, _mm256_mullo_epi32(weight, value));
+    return _mm512_cvtusepi32_epi8(
+        _mm512_max_epi32(value, _mm512_setzero_si512()));
 }
 
+/* A pixel of 16 rows to 48 bytes: red of all rows, green, blue. */
 static inline void sum_pixel(const int32_t *fixed, int taps,
                              const int32_t *column, uint8_t *out)
 {
-    const __m256i half = _mm256_set1_epi32(1 << (AXIS_FIXED_BITS - 1));
-    __m256i red = half, green = half, blue = half;
+    const __m512i half = _mm512_set1_epi32(1 << (AXIS_FIXED_BITS - 1));
+    __m512i red = half, green = half, blue = half;
 
     for (int tap = 0; tap < taps; tap++, column += 3 * ROWS) {
-        __m256i weight = _mm256_set1_epi32(fixed[tap]);
+        const __m512i weight = _mm512_set1_epi32(fixed[tap]);
 
         red = weigh(red, weight, column);
         green = weigh(green, weight, column + ROWS);
         blue = weigh(blue, weight, column + 2 * ROWS);
     }
-    pack(red, green, blue, out);
-}
-
-/* The columns of `packed`, 8 bytes each, back to 8 rows; up to 7 bytes after
- * each row are written. */
-static void turn_back(const uint8_t *packed, int len, uint8_t *const *out)
-{
-    for (int i = 0; i < len; i += 8, packed += 64) {
-        __m128i ab = load16(packed), cd = load16(packed + 16);
-        __m128i ef = load16(packed + 32), gh = load16(packed + 48);
-        __m128i ac, bd, low, high, first[4];
-
-        ac = _mm_unpacklo_epi8(ab, cd);
-        bd = _mm_unpackhi_epi8(ab, cd);
-        low = _mm_unpacklo_epi8(ac, bd);
-        high = _mm_unpackhi_epi8(ac, bd);
-        ac = _mm_unpacklo_epi8(ef, gh);
-        bd = _mm_unpackhi_epi8(ef, gh);
-        ef = _mm_unpacklo_epi8(ac, bd);
-        gh = _mm_unpackhi_epi8(ac, bd);
-        first[0] = _mm_unpacklo_epi32(low, ef);
-        first[1] = _mm_unpackhi_epi32(low, ef);
-        first[2] = _mm_unpacklo_epi32(high, gh);
-        first[3] = _mm_unpackhi_epi32(high, gh);
-        for (int row = 0; row < ROWS; row += 2) {
-            __m128i two = first[row / 2];
-
-            _mm_storel_epi64((void *)(out[row] + i), two);
-            _mm_storel_epi64((void *)(out[row + 1] + i),
-                             _mm_srli_si128(two, 8));
-        }
-    }
-}
-
-/* One past the last target pixel whose taps lie in the tile that begins with
- * those of pixel i; *end is one past the tile's last source pixel. */
-static int tile_end(const struct axis *axis, int i, int *start, int *end)
-{
-    int low = axis->first[i], high = low + axis->count[i];
-
-    for (*start = low, *end = high; i < axis->len; i++) {
-        int last = axis->first[i] + axis->count[i];
-
-        low = axis->first[i] < low ? axis->first[i] : low;
-        high = last > high ? last : high;
-        if (high - low > tile_px(axis))
-            break;
-        *start = low;
-        *end = high;
-    }
-    return i;
+    _mm_storeu_si128((void *)out, to_bytes(red));
+    _mm_storeu_si128((void *)(out + ROWS), to_bytes(green));
+    _mm_storeu_si128((void *)(out + 2 * ROWS), to_bytes(blue));
 }
 
 static void across(const struct axis *axis, const uint8_t *const *rows,
@@ -183,259 +123,66 @@ static void across(const struct axis *axis, const uint8_t *const *rows,
     int i = 0;
 
     while (i < axis->len) {
-        int start, end, next = tile_end(axis, i, &start, &end);
+        const struct tile tile = tile_at(axis, i, tile_px(axis, TILE_PX));
 
-        turn(rows, (size_t)start * 3, (size_t)(end - start) * 3, columns);
-        for (; i < next; i++)
+        turn(rows, (size_t)tile.source * 3,
+             (size_t)(tile.source_end - tile.source) * 3, columns);
+        for (; i < tile.target_end; i++) {
+            size_t column = (size_t)(axis->first[i] - tile.source) * 3;
+
             sum_pixel(axis->fixed + (size_t)i * (size_t)axis->taps_max,
-                      axis->count[i],
-                      columns + (size_t)(axis->first[i] - start) * 3 * ROWS,
+                      axis->count[i], columns + column * ROWS,
                       packed + (size_t)i * 3 * ROWS);
+        }
     }
-    turn_back(packed, axis->len * 3, out);
+    avx2_turn_back(packed, axis->len * 3, out);
 }
 
-static inline __m256i weigh_bytes(__m256i sum, __m256i weight,
+static inline __m512i weigh_bytes(__m512i sum, __m512i weight,
                                   const uint8_t *bytes)
 {
-    __m256i value = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)bytes));
+    __m512i value = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)bytes));
 
-    return _mm256_add_epi32(sum, _mm256_mullo_epi32(weight, value));
+    return _mm512_add_epi32(sum, _mm512_mullo_epi32(weight, value));
 }
 
-/* 32 bytes at `at` of each row to 32 bytes. */
-static inline void down32(const int32_t *fixed, int taps,
+/* 64 bytes at `at` of each row to 64 bytes. */
+static inline void down64(const int32_t *fixed, int taps,
                           const uint8_t *const *rows, size_t at, uint8_t *out)
 {
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    const __m256i half = _mm256_set1_epi32(1 << (AXIS_FIXED_BITS - 1));
-    __m256i a = half, b = half, c = half, d = half;
+    const __m512i half = _mm512_set1_epi32(1 << (AXIS_FIXED_BITS - 1));
+    __m512i a = half, b = half, c = half, d = half;
 
     for (int tap = 0; tap < taps; tap++) {
-        const __m256i weight = _mm256_set1_epi32(fixed[tap]);
+        const __m512i weight = _mm512_set1_epi32(fixed[tap]);
         const uint8_t *bytes = rows[tap] + at;
 
         a = weigh_bytes(a, weight, bytes);
-        b = weigh_bytes(b, weight, bytes + 8);
-        c = weigh_bytes(c, weight, bytes + 16);
-        d = weigh_bytes(d, weight, bytes + 24);
+        b = weigh_bytes(b, weight, bytes + 16);
+        c = weigh_bytes(c, weight, bytes + 32);
+        d = weigh_bytes(d, weight, bytes + 48);
     }
-    a = _mm256_packs_epi32(_mm256_srai_epi32(a, AXIS_FIXED_BITS),
-                           _mm256_srai_epi32(b, AXIS_FIXED_BITS));
-    c = _mm256_packs_epi32(_mm256_srai_epi32(c, AXIS_FIXED_BITS),
-                           _mm256_srai_epi32(d, AXIS_FIXED_BITS));
-    a = _mm256_packus_epi16(a, c);
-    _mm256_storeu_si256((void *)out, _mm256_permutevar8x32_epi32(a, order));
+    _mm_storeu_si128((void *)out, to_bytes(a));
+    _mm_storeu_si128((void *)(out + 16), to_bytes(b));
+    _mm_storeu_si128((void *)(out + 32), to_bytes(c));
+    _mm_storeu_si128((void *)(out + 48), to_bytes(d));
 }
 
+/* The rows of the ring have slack after them, so the last block may read more
+ * than it keeps. */
 static void down(const int32_t *fixed, int taps, const uint8_t *const *rows,
                  int len, uint8_t *out)
 {
     const size_t all = (size_t)len;
-    uint8_t rest[32];
+    uint8_t rest[64];
     size_t i = 0;
 
-    for (; i + 32 <= all; i += 32)
-        down32(fixed, taps, rows, i, out + i);
+    for (; i + 64 <= all; i += 64)
+        down64(fixed, taps, rows, i, out + i);
     if (i == all)
         return;
-    down32(fixed, taps, rows, i, rest);
+    down64(fixed, taps, rows, i, rest);
     memcpy(out + i, rest, all - i);
-}
-
-/* A pixel that another follows, and one that is the row's last. */
-static inline __m128 load_pixel(const uint8_t *pixel)
-{
-    int32_t bytes;
-
-    memcpy(&bytes, pixel, sizeof bytes);
-    return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes)));
-}
-
-static inline __m128 load_last(const uint8_t *pixel)
-{
-    return _mm_cvtepi32_ps(_mm_setr_epi32(pixel[0], pixel[1], pixel[2], 0));
-}
-
-static void across_float(const struct axis *axis, const uint8_t *row,
-                         float *out)
-{
-    for (int i = 0; i < axis->len; i++, out += 3) {
-        const float *weights =
-            axis->weights + (size_t)i * (size_t)axis->taps_max;
-        const uint8_t *pixel = row + (size_t)axis->first[i] * 3;
-        const int last = axis->count[i] - 1;
-        __m128 sum = _mm_setzero_ps();
-
-        for (int tap = 0; tap < last; tap++, pixel += 3)
-            sum = _mm_add_ps(
-                sum, _mm_mul_ps(_mm_set1_ps(weights[tap]), load_pixel(pixel)));
-        sum = _mm_add_ps(
-            sum, _mm_mul_ps(_mm_set1_ps(weights[last]), load_last(pixel)));
-        _mm_storeu_ps(out, sum);
-    }
-}
-
-static void down_float(const float *weights, int taps, const float *const *rows,
-                       int len, float *out)
-{
-    int i = 0;
-
-    for (; i + 8 <= len; i += 8) {
-        __m256 sum = _mm256_setzero_ps();
-
-        for (int tap = 0; tap < taps; tap++)
-            sum = _mm256_add_ps(sum,
-                                _mm256_mul_ps(_mm256_set1_ps(weights[tap]),
-                                              _mm256_loadu_ps(rows[tap] + i)));
-        _mm256_storeu_ps(out + i, sum);
-    }
-    for (; i < len; i++) {
-        float sum = 0.0F;
-
-        for (int tap = 0; tap < taps; tap++)
-            sum += weights[tap] * rows[tap][i];
-        out[i] = sum;
-    }
-}
-
-/* What is left of a row, less than one vector's pixels, in plain C. */
-static struct kernel_target target_after(const struct kernel_target *target,
-                                         int done)
-{
-    struct kernel_target rest = *target;
-
-    for (int channel = 0; channel < 3; channel++)
-        rest.planes[channel] += done;
-    rest.row += 3 * done;
-    return rest;
-}
-
-static inline void put(__m256 value, __m256 scale, __m256 bias, float *out)
-{
-    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_mul_ps(value, scale), bias));
-}
-
-/* 8 pixels lie in 24 bytes; the lower half of the vector sees bytes 0..15, the
- * upper half bytes 8..23, so its first pixel begins at its byte 4. */
-static inline __m256i channel_order(int channel)
-{
-    const __m256i first = _mm256_setr_epi8(
-        0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1, 4, -1, -1,
-        -1, 7, -1, -1, -1, 10, -1, -1, -1, 13, -1, -1, -1);
-
-    return _mm256_add_epi32(first, _mm256_set1_epi32(channel));
-}
-
-static void planes(const uint8_t *row, int width,
-                   const struct kernel_target *target)
-{
-    __m256i order[3];
-    __m256 scale[3], bias[3];
-    struct kernel_target rest;
-    int i = 0;
-
-    for (int channel = 0; channel < 3; channel++) {
-        order[channel] = channel_order(channel);
-        scale[channel] = _mm256_set1_ps(target->scale[channel]);
-        bias[channel] = _mm256_set1_ps(target->bias[channel]);
-    }
-    for (; i + 8 <= width; i += 8) {
-        __m256i eight =
-            _mm256_inserti128_si256(_mm256_castsi128_si256(load16(row + 3 * i)),
-                                    load16(row + 3 * i + 8), 1);
-
-        for (int channel = 0; channel < 3; channel++)
-            put(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(eight, order[channel])),
-                scale[channel], bias[channel], target->planes[channel] + i);
-    }
-    rest = target_after(target, i);
-    kernels_c.planes(row + 3 * i, width - i, &rest);
-}
-
-/* Three channels' values repeated over 8 pixels, vector n of 3. */
-static inline __m256 repeated(const float *values, int n)
-{
-    float all[8];
-
-    for (int i = 0; i < 8; i++)
-        all[i] = values[(8 * n + i) % 3];
-    return _mm256_loadu_ps(all);
-}
-
-static void pixels(const uint8_t *row, int width,
-                   const struct kernel_target *target)
-{
-    __m256 scale[3], bias[3];
-    struct kernel_target rest;
-    int i = 0;
-
-    for (int n = 0; n < 3; n++) {
-        scale[n] = repeated(target->scale, n);
-        bias[n] = repeated(target->bias, n);
-    }
-    for (; i + 8 <= width; i += 8)
-        for (int n = 0; n < 3; n++) {
-            const void *bytes = row + 3 * i + 8 * n;
-            __m256i eight = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes));
-
-            put(_mm256_cvtepi32_ps(eight), scale[n], bias[n],
-                target->row + 3 * i + 8 * n);
-        }
-    rest = target_after(target, i);
-    kernels_c.pixels(row + 3 * i, width - i, &rest);
-}
-
-static void planes_float(const float *row, int width,
-                         const struct kernel_target *target)
-{
-    const __m256i red_order = _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5);
-    const __m256i green_order = _mm256_setr_epi32(1, 4, 7, 2, 5, 0, 3, 6);
-    const __m256i blue_order = _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7);
-    __m256 scale[3], bias[3];
-    struct kernel_target rest;
-    int i = 0;
-
-    for (int channel = 0; channel < 3; channel++) {
-        scale[channel] = _mm256_set1_ps(target->scale[channel]);
-        bias[channel] = _mm256_set1_ps(target->bias[channel]);
-    }
-    for (; i + 8 <= width; i += 8) {
-        __m256 a = _mm256_loadu_ps(row + 3 * i);
-        __m256 b = _mm256_loadu_ps(row + 3 * i + 8);
-        __m256 c = _mm256_loadu_ps(row + 3 * i + 16);
-        __m256 red = _mm256_blend_ps(_mm256_blend_ps(a, b, 0x92), c, 0x24);
-        __m256 green = _mm256_blend_ps(_mm256_blend_ps(a, b, 0x24), c, 0x49);
-        __m256 blue = _mm256_blend_ps(_mm256_blend_ps(a, b, 0x49), c, 0x92);
-
-        put(_mm256_permutevar8x32_ps(red, red_order), scale[0], bias[0],
-            target->planes[0] + i);
-        put(_mm256_permutevar8x32_ps(green, green_order), scale[1], bias[1],
-            target->planes[1] + i);
-        put(_mm256_permutevar8x32_ps(blue, blue_order), scale[2], bias[2],
-            target->planes[2] + i);
-    }
-    rest = target_after(target, i);
-    kernels_c.planes_float(row + 3 * i, width - i, &rest);
-}
-
-static void pixels_float(const float *row, int width,
-                         const struct kernel_target *target)
-{
-    __m256 scale[3], bias[3];
-    struct kernel_target rest;
-    int i = 0;
-
-    for (int n = 0; n < 3; n++) {
-        scale[n] = repeated(target->scale, n);
-        bias[n] = repeated(target->bias, n);
-    }
-    for (; i + 8 <= width; i += 8)
-        for (int n = 0; n < 3; n++)
-            put(_mm256_loadu_ps(row + 3 * i + 8 * n), scale[n], bias[n],
-                target->row + 3 * i + 8 * n);
-    rest = target_after(target, i);
-    kernels_c.pixels_float(row + 3 * i, width - i, &rest);
 }
 
 const struct kernels kernels_avx512 = {
@@ -444,10 +191,10 @@ const struct kernels kernels_avx512 = {
     .across_room = across_room,
     .across = across,
     .down = down,
-    .across_float = across_float,
-    .down_float = down_float,
-    .planes = planes,
-    .pixels = pixels,
-    .planes_float = planes_float,
-    .pixels_float = pixels_float,
+    .across_float = avx2_across_float,
+    .down_float = avx2_down_float,
+    .planes = avx2_planes,
+    .pixels = avx2_pixels,
+    .planes_float = avx2_planes_float,
+    .pixels_float = avx2_pixels_float,
 };
