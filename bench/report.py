@@ -143,6 +143,31 @@ def is_busy(windows: list, photos: str) -> bool:
     return min(w.foreign for w in found) > OVERHEAD_FOREIGN_MAX
 
 
+def ceilings(windows: list, photos: str) -> str:
+    """What the float32 network alone leaves to win over each peer."""
+    found = pick(windows, photos=photos, connections=1)
+    told = []
+    for peer in RATE_MIN:
+        theirs = {w.round: w.cpu_ms for w in pick(found, server=peer)}
+        values = [
+            theirs[w.round] / w.phases_ms["inference"]
+            for w in pick(found, server="olho")
+            if w.round in theirs
+        ]
+        if values:
+            told.append(f"{spread(values)} times the rate of {peer}")
+    if not told:
+        return ""
+    busy = "; too low: the machine was busy"
+    return (
+        "If all but the network cost nothing, olho would reach on this "
+        "processor "
+        + " and ".join(told)
+        + (busy if is_busy(windows, photos) else "")
+        + "."
+    )
+
+
 def phase_table(windows: list, photos: str) -> str:
     found = pick(windows, photos=photos, connections=1, server="olho")
     names = list(found[0].phases_ms)
@@ -254,6 +279,9 @@ def summary(
     parts = []
     if has_ours:
         parts += ["## Targets", verdicts(windows, starts)]
+        if 1 in counts:
+            photos = windows[0].photos
+            parts += [ceilings(windows, photos)]
     for photos in sets:
         parts += [f"## {told[photos]}", side_by_side(windows, photos, counts)]
         if has_ours and len({w.server for w in windows}) > 1:
