@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/admit.h"
 #include "http/header.h"
 #include "obs/metrics.h"
 
@@ -160,7 +161,6 @@ struct exchange *exchange_open(struct service *service, const char *method,
     exchange->len_announced = 0;
     exchange->is_framed = true;
     exchange->is_accounted = false;
-    exchange->response = NULL;
     exchange->started_us = clock_us();
     exchange->state = EXCHANGE_RECEIVING;
     reply_init(&exchange->reply);
@@ -204,10 +204,14 @@ void exchange_close(struct exchange *exchange)
 void exchange_add_header(struct exchange *exchange, struct bytes name,
                          struct bytes value)
 {
-    if (exchange->err.code == ERR_OK &&
+    struct err err = {0};
+
+    if (!exchange->is_framed ||
         request_add_header(&exchange->fields, exchange->arena, name, value,
-                           &exchange->err) != 0)
+                           &err) == 0)
         return;
+    exchange->err = err;
+    exchange->is_framed = false;
 }
 
 void exchange_add_query(struct exchange *exchange, struct bytes name,
@@ -224,132 +228,6 @@ bool exchange_awaits_continue(const struct exchange *exchange)
     return exchange->len_announced > 0 && exchange->body_len == 0 &&
            header_has_word(http_header(&exchange->request, "Expect"),
                            "100-continue");
-}
-
-/* Content-Length: digits only (RFC 9110, 8.6). */
-static bool read_length(const char *text, size_t *out)
-{
-    size_t len = 0;
-
-    if (*text == '\0')
-        return false;
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9' || len > (SIZE_MAX - 9) / 10)
-            return false;
-        len = len * 10 + (size_t)(*text - '0');
-    }
-    if (len == BODY_LEN_UNKNOWN)
-        return false;
-    *out = len;
-    return true;
-}
-
-/* How long the body is. What two programs in a row might read differently is
- * refused, for that is how requests are smuggled past a proxy. */
-static int read_framing(struct exchange *exchange, struct err *err)
-{
-    const char *length = http_header(&exchange->request, "Content-Length");
-    const char *coding = http_header(&exchange->request, "Transfer-Encoding");
-
-    exchange->is_framed = false;
-    if (coding != NULL && length != NULL)
-        return err_set(err, ERR_INVALID,
-                       "the request has both Content-Length and "
-                       "Transfer-Encoding");
-    if (coding != NULL && strcasecmp(coding, "chunked") != 0)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "Transfer-Encoding '%.40s' is not read; chunked is",
-                       coding);
-    if (length != NULL && !read_length(length, &exchange->len_announced))
-        return err_set(err, ERR_INVALID,
-                       "Content-Length is '%.40s'; it must be a number",
-                       length);
-    if (coding != NULL)
-        exchange->len_announced = BODY_LEN_UNKNOWN;
-    exchange->is_framed = true;
-    return 0;
-}
-
-/* The path of an absolute target (RFC 9112, 3.2.2), or url itself. */
-static const char *path_of(const char *url)
-{
-    const char *slash;
-
-    if (strncasecmp(url, "http://", 7) != 0)
-        return url;
-    slash = strchr(url + 7, '/');
-    return slash != NULL ? slash : "/";
-}
-
-static int check_header_len(const struct exchange *exchange, size_t header_len,
-                            struct err *err)
-{
-    size_t max = exchange->service->options.header_len_max;
-
-    if (header_len <= max)
-        return 0;
-    return err_set(err, ERR_HEADERS,
-                   "the request's header has %zu bytes; the limit is %zu",
-                   header_len, max);
-}
-
-static int check_stopping(const struct exchange *exchange, struct err *err)
-{
-    const struct http_route *route = exchange->fields.match.route;
-    struct service *service = exchange->service;
-
-    if (!atomic_load(&service->is_stopping) || route == NULL ||
-        route->is_inline)
-        return 0;
-    atomic_fetch_add(&service->refused_count, 1);
-    metrics_add(METRIC_HTTP_SHED, "stopping", NULL, 1);
-    return err_set(err, ERR_UNAVAILABLE, "the server is stopping");
-}
-
-/* The checks in order of how little they let a stranger learn. */
-static int admit(struct exchange *exchange, const char *url, size_t header_len,
-                 struct err *err)
-{
-    struct service *service = exchange->service;
-    struct http_request *request = &exchange->request;
-    const char *content_type;
-    int found, rc;
-
-    found = router_find(&service->router, request->method, path_of(url),
-                        exchange->arena, &exchange->fields.match, err);
-    request->path = exchange->fields.match.path;
-    if (exchange->err.code != ERR_OK) { /* from a field of the header */
-        *err = exchange->err;
-        return (int)err->code;
-    }
-    rc = read_framing(exchange, err);
-    if (rc == 0)
-        rc = check_header_len(exchange, header_len, err);
-    if (rc == 0)
-        rc = found;
-    if (rc == 0)
-        rc = check_stopping(exchange, err);
-    if (rc == 0)
-        rc = auth_check(service->auth, exchange->fields.match.route->scope,
-                        http_header(request, "Authorization"),
-                        http_header(request, "X-API-Key"), err);
-    if (rc)
-        return rc;
-    content_type = http_header(request, "Content-Type");
-    if (content_type == NULL)
-        content_type = "";
-    request->content_type = header_main(content_type, exchange->arena);
-    if (request->content_type == NULL) {
-        request->content_type = "";
-        return err_set(err, ERR_UNAVAILABLE, "no memory for the request");
-    }
-    return body_init(
-        &exchange->body, &service->budget,
-        &(struct body_limits){
-            service->options.body_len_max[exchange->fields.match.route->body],
-            service->options.part_len_max},
-        exchange->len_announced, request->content_type, content_type,
-        exchange->arena, err);
 }
 
 static void count_shed(const struct err *err)

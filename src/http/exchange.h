@@ -72,7 +72,6 @@ struct exchange {
     int64_t queued_us;          /* when it began to wait for a worker */
     struct http_server *server; /* the server's own */
     struct MHD_Connection *connection; /* the server's own */
-    struct MHD_Response *response;     /* the server's own */
 };
 
 /* Copies options and checks them and the tables; *service is zeroed. */
@@ -97,7 +96,8 @@ struct exchange *exchange_open(struct service *service, const char *method,
 void exchange_close(struct exchange *exchange);
 
 /* The fields of the header, one by one. A failure is kept for
- * exchange_begin. */
+ * exchange_begin; without all headers it is not certain where the body ends,
+ * so the connection then ends with the answer. */
 void exchange_add_header(struct exchange *exchange, struct bytes name,
                          struct bytes value);
 void exchange_add_query(struct exchange *exchange, struct bytes name,

@@ -3,10 +3,9 @@
 
 #include <assert.h>
 #include <string.h>
-#include <strings.h>
 
-#include "base/url.h"
 #include "http/header.h"
+#include "http/part_header.h"
 
 enum { PADDING_MAX = 64, PARTS_FIRST = 4 };
 
@@ -138,149 +137,6 @@ static struct multipart_part *part_at_hand(const struct multipart *multipart)
     return &multipart->parts[multipart->part_count - 1];
 }
 
-/* The filename of RFC 5987 (filename*=UTF-8''na%C3%AFve.jpg): RFC 7578 forbids
- * it, yet older clients send it instead of the plain one. In another charset
- * the name is left out, and the part still counts as a file. */
-static int read_filename_star(struct multipart *multipart, const char *value,
-                              struct multipart_part *part, struct err *err)
-{
-    char *text, *name;
-    int rc = header_param(value, "filename*", multipart->arena, &text, err);
-
-    if (rc || text == NULL)
-        return rc;
-    part->filename = "";
-    if (strncasecmp(text, "utf-8'", 6) != 0)
-        return 0;
-    name = strchr(text + 6, '\'');
-    if (name == NULL)
-        return 0;
-    name++;
-    if (url_is_clean_text(name, url_decode(name, strlen(name), false)))
-        part->filename = name;
-    return 0;
-}
-
-static int read_disposition(struct multipart *multipart, const char *value,
-                            struct multipart_part *part, struct err *err)
-{
-    const char *kind = header_main(value, multipart->arena);
-    char *name, *filename;
-    int rc;
-
-    if (kind == NULL)
-        return no_memory(err);
-    if (strcmp(kind, "form-data") != 0)
-        return err_set(err, ERR_INVALID,
-                       "part %d is '%.40s'; only form-data is read",
-                       multipart->part_count, kind);
-    rc = header_param(value, "name", multipart->arena, &name, err);
-    if (rc)
-        return rc;
-    rc = header_param(value, "filename", multipart->arena, &filename, err);
-    if (rc)
-        return rc;
-    part->name = name;
-    part->filename = filename;
-    if (filename == NULL)
-        rc = read_filename_star(multipart, value, part, err);
-    part->is_file = part->filename != NULL;
-    return rc;
-}
-
-static int read_encoding(const struct multipart *multipart, const char *value,
-                         struct err *err)
-{
-    if (strcasecmp(value, "binary") == 0 || strcasecmp(value, "8bit") == 0 ||
-        strcasecmp(value, "7bit") == 0)
-        return 0;
-    return err_set(err, ERR_INVALID,
-                   "part %d has Content-Transfer-Encoding '%.40s'; send the "
-                   "bytes as they are",
-                   multipart->part_count, value);
-}
-
-static int read_type(const struct multipart *multipart, const char *value,
-                     struct multipart_part *part, struct err *err)
-{
-    if (strncasecmp(value, "multipart/", 10) == 0)
-        return err_set(err, ERR_INVALID,
-                       "part %d is itself multipart, which is not read",
-                       multipart->part_count);
-    part->content_type = value;
-    return 0;
-}
-
-/* One "name: value" line, NUL-terminated. */
-static int read_line(struct multipart *multipart, char *line,
-                     struct multipart_part *part, struct err *err)
-{
-    char *colon = strchr(line, ':'), *value;
-    size_t len;
-
-    if (colon == NULL || colon == line)
-        return err_set(err, ERR_INVALID,
-                       "part %d has a header line without a colon",
-                       multipart->part_count);
-    *colon = '\0';
-    value = colon + 1 + strspn(colon + 1, " \t");
-    len = strlen(value);
-    while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
-        value[--len] = '\0';
-    if (strcasecmp(line, "Content-Disposition") == 0)
-        return read_disposition(multipart, value, part, err);
-    if (strcasecmp(line, "Content-Type") == 0)
-        return read_type(multipart, value, part, err);
-    if (strcasecmp(line, "Content-Transfer-Encoding") == 0)
-        return read_encoding(multipart, value, err);
-    return 0;
-}
-
-static int check_names(const struct multipart *multipart,
-                       const struct multipart_part *part, struct err *err)
-{
-    if (part->name == NULL)
-        return err_set(err, ERR_INVALID, "part %d of the form has no name",
-                       multipart->part_count);
-    if (!url_is_clean_text(part->name, strlen(part->name)))
-        return err_set(err, ERR_INVALID,
-                       "the name of part %d is not clean UTF-8",
-                       multipart->part_count);
-    if (part->filename != NULL &&
-        !url_is_clean_text(part->filename, strlen(part->filename)))
-        return err_set(err, ERR_INVALID,
-                       "the filename of part %d is not clean UTF-8",
-                       multipart->part_count);
-    return 0;
-}
-
-/* Reads the header lines in text, which all end with CRLF. */
-static int read_header(struct multipart *multipart, struct bytes text,
-                       struct err *err)
-{
-    struct multipart_part *part = part_at_hand(multipart);
-    char *copy, *line, *end, *fold;
-    int rc = 0;
-
-    *part = (struct multipart_part){.content_type = ""};
-    if (text.len > 0 && memchr(text.data, '\0', text.len) != NULL)
-        return err_set(err, ERR_INVALID, "part %d has a NUL in its header",
-                       multipart->part_count);
-    copy = arena_text(multipart->arena, (const char *)text.data, text.len);
-    if (copy == NULL)
-        return no_memory(err);
-    for (fold = copy; (fold = strstr(fold, "\r\n")) != NULL; fold += 2)
-        if (fold[2] == ' ' || fold[2] == '\t')
-            memcpy(fold, "  ", 2);
-    for (line = copy; rc == 0 && *line != '\0'; line = end + 2) {
-        end = strstr(line, "\r\n");
-        assert(end != NULL);
-        *end = '\0';
-        rc = read_line(multipart, line, part, err);
-    }
-    return rc != 0 ? rc : check_names(multipart, part, err);
-}
-
 static int check_part_len(const struct multipart *multipart, size_t end,
                           struct err *err)
 {
@@ -350,8 +206,9 @@ static int step_header(struct multipart *multipart, struct bytes body,
             multipart->place = body.len - 3;
         return 0;
     }
-    rc = read_header(multipart, (struct bytes){body.data + start, end - start},
-                     err);
+    rc = part_header_read((struct bytes){body.data + start, end - start},
+                          multipart->part_count, multipart->arena,
+                          part_at_hand(multipart), err);
     if (rc)
         return rc;
     part_at_hand(multipart)->start = end + 2;

@@ -179,7 +179,8 @@ static const char *reason(int status)
 }
 
 void reply_print(const struct http_reply *reply,
-                 const struct reply_lines *lines, struct buf *out)
+                 const struct reply_lines *lines, bool has_body,
+                 struct buf *out)
 {
     int i;
 
@@ -189,5 +190,6 @@ void reply_print(const struct http_reply *reply,
         buf_printf(out, "%s: %s\r\n", lines->lines[i].name,
                    lines->lines[i].value);
     buf_printf(out, "Content-Length: %zu\r\n\r\n", reply->body.len);
-    buf_add(out, reply->body.data, reply->body.len);
+    if (has_body)
+        buf_add(out, reply->body.data, reply->body.len);
 }

@@ -44,8 +44,9 @@ void reply_options_answer(struct http_reply *reply, const char *allow,
                           bool is_cors);
 
 /* The whole reply as text that ends the connection, for a client that is still
- * sending. Failures stay in out. */
+ * sending; without the body for HEAD. Failures stay in out. */
 void reply_print(const struct http_reply *reply,
-                 const struct reply_lines *lines, struct buf *out);
+                 const struct reply_lines *lines, bool has_body,
+                 struct buf *out);
 
 #endif

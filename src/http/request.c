@@ -17,6 +17,23 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_UNAVAILABLE, "no memory for the request's header");
 }
 
+/* A token (RFC 9110, 5.6.2). A name that is none, such as "Content-Length ",
+ * might be read otherwise by a proxy before us. */
+static bool is_token(struct bytes text)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    size_t i;
+
+    for (i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+            !(c >= '0' && c <= '9') && (c == '\0' || strchr(others, c) == NULL))
+            return false;
+    }
+    return text.len > 0;
+}
+
 int request_add_header(struct request_fields *fields, struct arena *arena,
                        struct bytes name, struct bytes value, struct err *err)
 {
@@ -25,6 +42,8 @@ int request_add_header(struct request_fields *fields, struct arena *arena,
     if (fields->header_count == REQUEST_HEADERS_MAX)
         return err_set(err, ERR_HEADERS, "the request has more than %d headers",
                        REQUEST_HEADERS_MAX);
+    if (!is_token(name))
+        return err_set(err, ERR_INVALID, "the name of a header is no token");
     field.name = arena_text(arena, (const char *)name.data, name.len);
     field.value = arena_text(arena, (const char *)value.data, value.len);
     if (field.name == NULL || field.value == NULL)

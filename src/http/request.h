@@ -27,8 +27,8 @@ struct request_fields {
 
 /* Copies one header, or one query argument as it was sent (value may be NULL:
  * ""), decoding the latter. ERR_HEADERS when there are too many headers,
- * ERR_INVALID for too many arguments or text that is not clean UTF-8,
- * ERR_UNAVAILABLE when the arena is full. */
+ * ERR_INVALID for a name that is no token, too many arguments or text that is
+ * not clean UTF-8, ERR_UNAVAILABLE when the arena is full. */
 MUST_CHECK int request_add_header(struct request_fields *fields,
                                   struct arena *arena, struct bytes name,
                                   struct bytes value, struct err *err);

@@ -9,10 +9,10 @@
  *     MHD's thread   header, body: the exchange belongs to it
  *          |         end of body: MHD_suspend_connection, then work_add
  *          v
- *     worker         runs the handler, makes the reply final, builds the
- *          |         MHD_Response, sets ANSWERED; MHD_resume_connection is
- *          v         the very last thing it does with any of it
- *     MHD's thread   `handle` again: queues the response; `completed`
+ *     worker         runs the handler, makes the reply final, sets ANSWERED;
+ *          |         MHD_resume_connection is the very last thing it does
+ *          v         with any of it
+ *     MHD's thread   `handle` again: queues the reply; `completed`
  *
  * So MHD's thread alone calls MHD about a connection, but for
  * MHD_resume_connection, which may come from anywhere. While a connection is
@@ -194,18 +194,15 @@ static struct MHD_Response *build_response(struct exchange *exchange)
  * memory ran out. */
 static enum MHD_Result queue_reply(struct exchange *exchange)
 {
+    struct MHD_Response *response = build_response(exchange);
     enum MHD_Result result;
 
-    if (exchange->response == NULL)
-        exchange->response = build_response(exchange);
-    if (exchange->response == NULL)
+    if (response == NULL)
         return MHD_NO;
     allow_time(connection_of(exchange->connection));
     result = MHD_queue_response(exchange->connection,
-                                (unsigned)exchange->reply.status,
-                                exchange->response);
-    MHD_destroy_response(exchange->response);
-    exchange->response = NULL;
+                                (unsigned)exchange->reply.status, response);
+    MHD_destroy_response(response);
     return result;
 }
 
@@ -217,7 +214,8 @@ static enum MHD_Result refuse_now(struct exchange *exchange)
     struct buf text;
 
     buf_init(&text, REFUSAL_LEN_MAX);
-    reply_print(&exchange->reply, &exchange->lines, &text);
+    reply_print(&exchange->reply, &exchange->lines,
+                strcmp(exchange->request.method, "HEAD") != 0, &text);
     if (send(fd, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         watch_linger(exchange->server->watch, fd);
     buf_release(&text);
@@ -235,7 +233,6 @@ static void work(struct work_job *job, enum work_outcome outcome)
     metrics_observe(METRIC_QUEUE_SECONDS, NULL, NULL,
                     (double)(clock_us() - exchange->queued_us) / 1e6);
     exchange_run(exchange, outcome);
-    exchange->response = build_response(exchange);
     exchange->state = EXCHANGE_ANSWERED;
     MHD_resume_connection(exchange->connection);
 }
@@ -364,8 +361,6 @@ static void completed(void *user, struct MHD_Connection *mhd, void **context,
         log_write(LOG_DEBUG, "request ended early",
                   log_text("path", exchange->request.path),
                   log_integer("code", code));
-    if (exchange->response != NULL)
-        MHD_destroy_response(exchange->response);
     exchange_close(exchange);
     allow_time(connection);
 }

@@ -134,7 +134,7 @@ static void serve(struct service *service, struct bytes input, size_t step)
     assert(exchange->reply.status >= 200 && exchange->reply.status < 600);
     assert(exchange->lines.count > 0);
     buf_init(&text, 1 << 20);
-    reply_print(&exchange->reply, &exchange->lines, &text);
+    reply_print(&exchange->reply, &exchange->lines, true, &text);
     assert(!text.is_full);
     buf_release(&text);
     exchange_close(exchange);

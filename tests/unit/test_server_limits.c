@@ -193,15 +193,16 @@ TEST(server_survives_headers_over_all_limits)
     wire_stop();
 }
 
+/* By us or by the library, whose newer versions refuse some of it first. */
 TEST(server_refuses_what_a_proxy_might_read_otherwise)
 {
-    static const struct {
-        const char *headers;
-        int status;
-    } cases[] = {
-        {"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400},
-        {"Transfer-Encoding: gzip, chunked\r\n", 501},
-        {"Transfer-Encoding: identity\r\n", 501},
+    static const char *const cases[] = {
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 3\r\nContent-Length: 4\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Content-Length : 3\r\n",
     };
     struct wire_reply reply;
     size_t i;
@@ -210,9 +211,9 @@ TEST(server_refuses_what_a_proxy_might_read_otherwise)
     start();
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fd = wire_open();
-        wire_send(fd, "POST /small " HOST "%s\r\n0\r\n\r\n", cases[i].headers);
+        wire_send(fd, "POST /small " HOST "%s\r\n0\r\n\r\n", cases[i]);
         reply = wire_read(fd);
-        CHECK_INT(reply.status, cases[i].status);
+        CHECK(reply.status == 400 || reply.status == 501);
         CHECK_HAS(reply.head, "\r\nConnection: close\r\n");
         CHECK(wire_is_ended(fd));
         wire_close(fd);
