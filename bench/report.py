@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import services
 
@@ -314,9 +314,6 @@ def page(
     text: str, kinds: list[services.Kind], args: argparse.Namespace
 ) -> str:
     today = datetime.date.today().isoformat()
-    shown: Callable[[services.Kind], str] = lambda kind: (
-        f"- {kind.name}: {kind.title}; {services.versions(kind)}"
-    )
     command = shlex.join(["bench/run", *sys.argv[1:]])
     return "\n".join(
         [
@@ -328,7 +325,10 @@ def page(
             f"- machine: {processor()}, Linux "
             f"{platform.release().split('-')[0]}, load client on the same "
             "cores",
-            *map(shown, kinds),
+            *(
+                f"- {kind.name}: {kind.title}; {services.versions(kind)}"
+                for kind in kinds
+            ),
             "",
             "Medians over the rounds; ratios are olho's figure over the "
             "other's in the same round: median (least..greatest). `others` is "

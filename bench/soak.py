@@ -280,6 +280,12 @@ def main() -> int:
         default=5,
         help="the server's TIMEOUT in s (5)",
     )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=services.MODEL_DIR,
+        help="folder of another model; a tiny one strains all but the network",
+    )
     args = parser.parse_args()
     photos = sorted((DATA / "clothing").rglob("*.jpg"))
     photos += [DATA / "photos" / "cat_720p.jpg", DATA / "photos" / "owl.jpg"]
@@ -296,7 +302,11 @@ def main() -> int:
     ):
         service = services.Service(
             services.find_kind("olho"),
-            {"TIMEOUT": str(timeout_s), "LOG_LEVEL": "off"},
+            {
+                "TIMEOUT": str(timeout_s),
+                "LOG_LEVEL": "off",
+                "MODEL_PATH": str(args.model.resolve()),
+            },
         )
         service.start(photos[0].read_bytes())
         problems += work(service)
