@@ -51,8 +51,8 @@ void clock_format(int64_t wall_ms, char *out)
         second--;
     }
     time = (time_t)second;
-    if (gmtime_r(&time, &parts) == NULL)
-        parts = (struct tm){.tm_year = 70, .tm_mday = 1};
+    /* It fails for years that 64 bits of milliseconds do not reach. */
+    gmtime_r(&time, &parts);
     len = strftime(out, CLOCK_TEXT_LEN, "%Y-%m-%dT%H:%M:%S", &parts);
     snprintf(out + len, CLOCK_TEXT_LEN - len, ".%03dZ", (int)ms);
 }

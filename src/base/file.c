@@ -14,7 +14,6 @@
 
 enum {
     DEPTH_MAX = 32,
-    PIECE_LEN = 64 << 10,
     TRIES_MAX = 100,      /* names for a new file beside the old one */
     ENTRIES_MAX = 1 << 22 /* of one folder */
 };
@@ -28,34 +27,33 @@ static int fail(const char *what, const char *path, int number, struct err *err)
                    strerror(number));
 }
 
-/* Reads to the end. One byte over the limit tells a file that is too long
- * from one that fits exactly. */
+/* Reads to the end. When the room that is taken is full, one byte is read
+ * beside it, so that a file of known length takes no more room than that, and
+ * one that is too long is told from one that just fits. */
 static int read_all(int file, const char *path, struct buf *out,
                     struct err *err)
 {
     for (;;) {
-        size_t room = out->len_max - out->len;
-        char spare, *to = &spare;
-        ssize_t got;
+        size_t room = out->len_cap > out->len ? out->len_cap - out->len - 1 : 0;
+        char spare, *to = room > 0 ? out->data + out->len : &spare;
+        ssize_t got = read(file, to, room > 0 ? room : 1);
 
-        if (room > PIECE_LEN)
-            room = PIECE_LEN;
-        if (room > 0) {
-            to = buf_reserve(out, room);
-            if (to == NULL)
-                return buf_check(out, err);
-        }
-        got = read(file, to, room > 0 ? room : 1);
-        if (got == 0)
-            break;
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return fail("read", path, errno, err);
-        if (to == &spare)
+        if (got == 0)
+            break;
+        if (room > 0) {
+            out->len += (size_t)got;
+            continue;
+        }
+        if (out->len == out->len_max)
             return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %zu bytes",
                            path, out->len_max);
-        out->len += (size_t)got;
+        buf_add_char(out, spare);
+        if (out->is_broken)
+            return buf_check(out, err);
     }
     buf_add(out, "", 0);
     return buf_check(out, err);

@@ -205,7 +205,7 @@ static bool take_back(struct buf *line, size_t len)
 {
     if (!line->is_full)
         return false;
-    buf_clear(line);
+    line->is_full = false;
     line->len = len;
     return true;
 }

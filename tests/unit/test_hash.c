@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+/* The examples of FIPS 180-4. */
+TEST(hash_sha256_gives_the_published_sums)
+{
+    char hex[HASH_HEX_LEN + 1];
+
+    hash_sha256_hex((struct bytes){NULL, 0}, hex);
+    CHECK_TEXT(hex, "e3b0c44298fc1c149afbf4c8996fb924"
+                    "27ae41e4649b934ca495991b7852b855");
+    hash_sha256_hex(bytes_of_text("abc"), hex);
+    CHECK_TEXT(hex, "ba7816bf8f01cfea414140de5dae2223"
+                    "b00361a396177a9cb410ff61f20015ad");
+    hash_sha256_hex(bytes_of_text("abcdbcdecdefdefgefghfghighijhijkijkljklm"
+                                  "klmnlmnomnopnopq"),
+                    hex);
+    CHECK_TEXT(hex, "248d6a61d20638b8e5c026930c3e6039"
+                    "a33ce45964ff2167f6ecedd419db06c1");
+}
+
+TEST(hash_of_a_file_is_that_of_its_bytes)
+{
+    enum { LEN = 200001 };
+    uint8_t *data = mem_try(LEN, 1);
+    char path[FILE_PATH_MAX], whole[HASH_HEX_LEN + 1], read[HASH_HEX_LEN + 1];
+    struct err err = {0};
+    size_t i;
+
+    CHECK(data != NULL);
+    for (i = 0; i < LEN; i++)
+        data[i] = (uint8_t)(i * 7 + i / 251);
+    CHECK_OK(file_join(test_dir(), "data", path, &err), err);
+    CHECK_OK(file_write(path, (struct bytes){data, LEN}, &err), err);
+    CHECK_OK(hash_file(path, read, &err), err);
+    hash_sha256_hex((struct bytes){data, LEN}, whole);
+    CHECK_TEXT(read, whole);
+    mem_free(data);
+}
+
+TEST(hash_of_a_missing_file_leaves_the_sum_alone)
+{
+    char hex[HASH_HEX_LEN + 1] = "untouched";
+    struct err err = {0};
+
+    CHECK_ERR(hash_file("no/such/file", hex, &err), ERR_IO);
+    CHECK_HAS(err.text, "no/such/file");
+    CHECK_TEXT(hex, "untouched");
+    CHECK_ERR(hash_file(test_dir(), hex, &err), ERR_IO);
+}
+
+/* The examples of RFC 3720, B.4, and of the catalogue of CRCs. */
+TEST(hash_crc32c_gives_the_published_sums)
+{
+    uint8_t bytes[32] = {0};
+    int i;
+
+    CHECK_INT(hash_crc32c(0, "123456789", 9), 0xe3069283);
+    CHECK_INT(hash_crc32c(0, bytes, 32), 0x8a9136aa);
+    memset(bytes, 0xff, 32);
+    CHECK_INT(hash_crc32c(0, bytes, 32), 0x62a8ab43);
+    for (i = 0; i < 32; i++)
+        bytes[i] = (uint8_t)i;
+    CHECK_INT(hash_crc32c(0, bytes, 32), 0x46dd794e);
+    CHECK_INT(hash_crc32c(0, NULL, 0), 0);
+}
+
+TEST(hash_crc32c_goes_on_from_any_place_and_alignment)
+{
+    const char *text = "the quick brown fox jumps over the lazy dog";
+    size_t len = strlen(text), i;
+    uint32_t whole = hash_crc32c(0, text, len);
+
+    for (i = 0; i <= len; i++)
+        CHECK_INT(hash_crc32c(hash_crc32c(0, text, i), text + i, len - i),
+                  whole);
+}
