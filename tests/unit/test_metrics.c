@@ -164,7 +164,7 @@ enum { THREADS = 4, ROUNDS = 5000 };
 
 static void *count(void *user)
 {
-    char label[16];
+    char label[32];
     int i;
 
     (void)user;
@@ -180,7 +180,7 @@ static void *count(void *user)
 TEST(metrics_lose_nothing_when_threads_add_series_at_once)
 {
     pthread_t threads[THREADS];
-    char label[16];
+    char label[32];
     int i;
 
     metrics_set(METRIC_INDEX_ITEMS, NULL, NULL, 0);
