@@ -189,7 +189,8 @@ static char *put_plain(char *out, uint32_t digits, int count, int point)
     if (point >= count) {
         put_digits(out, digits, count);
         memset(out + count, '0', (size_t)(point - count));
-        return out + point;
+        memcpy(out + point, ".0", 2);
+        return out + point + 2;
     }
     put_digits(out + 1, digits, count);
     memmove(out, out + 1, (size_t)point);

@@ -185,6 +185,10 @@ void json_put_double(struct json_writer *json, double value)
         if (strtod(text, NULL) == value)
             break;
     }
+    if (strpbrk(text, ".e") == NULL) {
+        memcpy(text + len, ".0", 3);
+        len += 2;
+    }
     json_put_raw(json, text, (size_t)len);
 }
 

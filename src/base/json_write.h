@@ -9,8 +9,9 @@
  *     json_object_end(&json);
  *
  * Floats print as the shortest text that reads back to the same float32
- * (json_put_float) or float64 (json_put_double); NaN and infinities, which
- * JSON lacks, print as null. Bytes that are not UTF-8 print as U+FFFD.
+ * (json_put_float) or float64 (json_put_double), a whole one with ".0" so that
+ * typed clients see no integer; NaN and infinities, which JSON lacks, print as
+ * null. Bytes that are not UTF-8 print as U+FFFD.
  * One thread at a time. */
 #ifndef OLHO_BASE_JSON_WRITE_H
 #define OLHO_BASE_JSON_WRITE_H

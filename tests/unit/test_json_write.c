@@ -108,14 +108,14 @@ TEST(json_float_prints_as_people_write_it)
 {
     CHECK_TEXT(float_text(0.0f), "0.0");
     CHECK_TEXT(float_text(-0.0f), "-0.0");
-    CHECK_TEXT(float_text(1.0f), "1");
+    CHECK_TEXT(float_text(1.0f), "1.0");
     CHECK_TEXT(float_text(-1.5f), "-1.5");
     CHECK_TEXT(float_text(0.1f), "0.1");
     CHECK_TEXT(float_text(0.3f), "0.3");
     CHECK_TEXT(float_text(1.0f / 3), "0.33333334");
-    CHECK_TEXT(float_text(100.0f), "100");
-    CHECK_TEXT(float_text(16777216.0f), "16777216");
-    CHECK_TEXT(float_text(123456790.0f), "123456790");
+    CHECK_TEXT(float_text(100.0f), "100.0");
+    CHECK_TEXT(float_text(16777216.0f), "16777216.0");
+    CHECK_TEXT(float_text(123456790.0f), "123456790.0");
     CHECK_TEXT(float_text(1e9f), "1e9");
     CHECK_TEXT(float_text(1e-5f), "0.00001");
     CHECK_TEXT(float_text(-1.2345679e-5f), "-0.000012345679");
@@ -226,12 +226,12 @@ TEST(json_put_floats_fills_a_buffer_to_its_last_byte)
     struct err err = {0};
 
     start();
-    out.len_max = 7;
+    out.len_max = 13;
     json_put_floats(&json, values, 3);
     CHECK_OK(buf_check(&out, &err), err);
-    CHECK_TEXT(out.data, "[1,2,3]");
+    CHECK_TEXT(out.data, "[1.0,2.0,3.0]");
     start();
-    out.len_max = 6;
+    out.len_max = 12;
     json_put_floats(&json, values, 3);
     CHECK_ERR(buf_check(&out, &err), ERR_TOO_LARGE);
     buf_release(&out);
@@ -268,7 +268,7 @@ TEST(json_double_reads_back_and_is_no_longer_than_needed)
     json_put_double(&json, 0.1 + 0.2);
     json_put_double(&json, NAN);
     json_put_double(&json, -INFINITY);
-    CHECK_TEXT(out.data, "0.1,3,0.30000000000000004,null,null");
+    CHECK_TEXT(out.data, "0.1,3.0,0.30000000000000004,null,null");
     buf_release(&out);
 }
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "apps/classify.h"
+#include "apps/collection.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "test.h"
+
+enum { ARENA_LEN_MAX = 64 << 20 };
+
+/* What a test classifies with. */
+struct bench {
+    struct config config;
+    struct app app;
+    struct arena *arena;
+    struct buf photo;
+};
+
+static void bench_open(struct bench *bench)
+{
+    char index[FILE_PATH_MAX];
+    struct err err = {0};
+
+    *bench = (struct bench){.arena = arena_new(ARENA_LEN_MAX)};
+    option_preset(config_options, config_option_count, &bench->config);
+    CHECK_OK(file_join(test_dir(), "index.olho", index, &err), err);
+    CHECK_OK(option_set(option_find(config_options, config_option_count,
+                                    "EMBEDDINGS_PATH"),
+                        &bench->config, index, &err),
+             err);
+    bench->app.config = &bench->config;
+    CHECK_OK(bundle_open("models/mobilenet_v2", &bench->config,
+                         &bench->app.bundle, &err),
+             err);
+    CHECK_OK(collection_new(&bench->config, bench->app.bundle,
+                            &bench->app.collection, &err),
+             err);
+    buf_init(&bench->photo, 16 << 20);
+    CHECK_OK(file_read(test_data("photos/cat_720p.jpg"), &bench->photo, &err),
+             err);
+}
+
+static void bench_close(struct bench *bench)
+{
+    collection_free(bench->app.collection);
+    bundle_close(bench->app.bundle);
+    buf_release(&bench->photo);
+    arena_free(bench->arena);
+    config_release(&bench->config);
+}
+
+static int classify(struct bench *bench, int similar_k, struct answer *out,
+                    struct err *err)
+{
+    struct classify_options options = {5, similar_k, 0};
+
+    return classify_image(&bench->app, buf_bytes(&bench->photo), &options,
+                          bench->arena, out, err);
+}
+
+/* Adds an entry as `olho index add` would. */
+static void add_entry(struct bench *bench, const float *embedding,
+                      const char *path)
+{
+    struct flat *index = NULL;
+    struct err err = {0};
+
+    CHECK_OK(collection_open_for_writing(bench->app.collection, &index, &err),
+             err);
+    CHECK_OK(flat_add(index, embedding, path, "", "label", NULL, &err), err);
+    flat_close(index);
+}
+
+TEST(classify_knows_a_cat)
+{
+    struct bench bench;
+    struct answer answer;
+    struct err err = {0};
+
+    bench_open(&bench);
+    CHECK_OK(classify(&bench, 3, &answer, &err), err);
+    CHECK_TEXT(bench.app.bundle->labels.names[answer.top[0].id],
+               "Egyptian cat");
+    CHECK(answer.top[0].score > 0.5f);
+    CHECK(answer.is_accepted);
+    CHECK_INT(answer.width_px, 1280);
+    CHECK_INT(answer.height_px, 720);
+    CHECK_INT(answer.hit_count, 0);
+    bench_close(&bench);
+}
+
+TEST(classify_sees_what_is_added_while_it_serves)
+{
+    struct bench bench;
+    struct answer answer, again;
+    struct err err = {0};
+
+    bench_open(&bench);
+    CHECK_OK(classify(&bench, 3, &answer, &err), err);
+    add_entry(&bench, answer.embedding, "cat.jpg");
+    CHECK_OK(classify(&bench, 3, &again, &err), err);
+    CHECK_INT(again.hit_count, 1);
+    CHECK_TEXT(again.hits[0].entry.path, "cat.jpg");
+    CHECK_NEAR(again.hits[0].distance, 0, 1e-5);
+    add_entry(&bench, answer.embedding, "twin.jpg");
+    CHECK_OK(classify(&bench, 3, &again, &err), err);
+    CHECK_INT(again.hit_count, 2);
+    bench_close(&bench);
+}
+
+TEST(classify_answers_without_a_search_when_the_index_is_of_another_model)
+{
+    struct bench bench;
+    struct answer answer;
+    struct flat *index = NULL;
+    struct err err = {0};
+
+    bench_open(&bench);
+    CHECK_OK(flat_open(collection_path(bench.app.collection), FLAT_WRITE,
+                       bench.app.bundle->embedding_len, FLAT_L2, "other 1",
+                       &index, &err),
+             err);
+    flat_close(index);
+    CHECK_OK(classify(&bench, 3, &answer, &err), err);
+    CHECK_INT(answer.hit_count, 0);
+    CHECK_HAS(answer.index_error, "other 1");
+    bench_close(&bench);
+}
+
+TEST(classify_calls_what_is_unsure_undefined_when_asked)
+{
+    struct bench bench;
+    struct answer answer;
+    struct err err = {0};
+
+    bench_open(&bench);
+    bench.config.undefined_below = 0.999;
+    CHECK_OK(classify(&bench, 3, &answer, &err), err);
+    CHECK(answer.is_undefined && !answer.is_accepted);
+    bench.config.undefined_below = 0.5;
+    CHECK_OK(classify(&bench, 3, &answer, &err), err);
+    CHECK(!answer.is_undefined);
+    bench.config.undefined_distance_above = 0.1;
+    CHECK_OK(classify(&bench, 3, &answer, &err), err);
+    CHECK(!answer.is_undefined);
+    bench_close(&bench);
+}
+
+TEST(classify_stops_before_the_network_when_the_deadline_has_passed)
+{
+    struct bench bench;
+    struct classify_options options = {1, 0, clock_us() - 1};
+    struct answer answer = {.top_count = 77};
+    struct err err = {0};
+
+    bench_open(&bench);
+    CHECK_ERR(classify_image(&bench.app, buf_bytes(&bench.photo), &options,
+                             bench.arena, &answer, &err),
+              ERR_TIMEOUT);
+    CHECK_INT(answer.top_count, 77);
+    bench_close(&bench);
+}
+
+TEST(classify_refuses_a_file_over_the_limit_and_names_it)
+{
+    struct bench bench;
+    struct answer answer;
+    struct err err = {0};
+
+    bench_open(&bench);
+    bench.config.image_size_max_mb = 0.01;
+    CHECK_ERR(classify(&bench, 0, &answer, &err), ERR_TOO_LARGE);
+    CHECK_HAS(err.text, "104837 bytes");
+    CHECK_HAS(err.text, "MAX_IMAGE_SIZE_MB 0.01");
+    bench_close(&bench);
+}
+
+TEST(classify_survives_torture)
+{
+    struct bench bench;
+    struct answer answer;
+    long nth;
+    int rc = -1;
+
+    bench_open(&bench);
+    for (nth = 1; nth < 500; nth++) {
+        struct err err = {0};
+
+        arena_reset(bench.arena);
+        mem_fail_at(nth);
+        rc = classify(&bench, 3, &answer, &err);
+        if (rc == 0 && mem_tries() < nth)
+            break;
+        mem_fail_at(0);
+        CHECK(rc == 0 || rc == ERR_UNAVAILABLE);
+    }
+    mem_fail_at(0);
+    CHECK(rc == 0 && nth > 3 && nth < 500);
+    bench_close(&bench);
+}
