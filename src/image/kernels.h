@@ -15,7 +15,7 @@
 
 #include "image/axis.h"
 
-enum { KERNEL_ROWS_MAX = 16, KERNEL_SLACK = 64 };
+enum { KERNEL_ROWS_MAX = 16, KERNEL_SLACK = 64, CACHE_LINE = 64 };
 
 /* Where a finished row of RGB goes as floats: value * scale + bias. */
 struct kernel_target {
@@ -24,17 +24,35 @@ struct kernel_target {
     float *row;              /* of pixels_*: 3 * width floats, interleaved */
 };
 
+/* The horizontal pass works tile by tile, so that what it unpacks of 16 rows
+ * stays in the first cache: target pixels target..target_end-1 read source
+ * pixels source..source_end-1 and no others. */
+struct tile {
+    int target, target_end;
+    int source, source_end;
+};
+
+struct kernel_across {
+    const struct axis *axis;
+    const struct tile *tiles; /* from left to right, all of the axis */
+    int tile_count;
+    int tile_px; /* the most source pixels in a tile */
+    void *room;  /* across_room bytes, aligned to a cache line */
+};
+
 struct kernels {
     const char *name;
-    int rows; /* that `across` takes at once: 1..KERNEL_ROWS_MAX */
+    int rows;    /* that `across` takes at once: 1..KERNEL_ROWS_MAX */
+    int tile_px; /* wanted; the taps of one target pixel may need more */
 
-    /* Bytes that `across` wants for an axis, and for how wide a target. */
-    size_t (*across_room)(const struct axis *axis);
+    /* Bytes that `across` wants for tiles so long and so wide a target. */
+    size_t (*across_room)(int tile_px, int target_px);
 
     /* Horizontal pass with fixed weights: rows of RGB to rows of axis->len
-     * RGB pixels. `room` is aligned to 64 bytes. */
-    void (*across)(const struct axis *axis, const uint8_t *const *rows,
-                   uint8_t *const *out, void *room);
+     * RGB pixels. The second half of `rows`, as many again, are those of the
+     * next call; they may be fetched into the cache. */
+    void (*across)(const struct kernel_across *across,
+                   const uint8_t *const *rows, uint8_t *const *out);
 
     /* Vertical pass with fixed weights over `len` bytes. */
     void (*down)(const int32_t *fixed, int taps, const uint8_t *const *rows,

@@ -10,19 +10,20 @@ static uint8_t to_byte(int32_t sum)
     return value > 255 ? 255 : (uint8_t)value;
 }
 
-static size_t across_room(const struct axis *axis)
+static size_t across_room(int tile_px, int target_px)
 {
-    (void)axis;
+    (void)tile_px;
+    (void)target_px;
     return 0;
 }
 
-static void across(const struct axis *axis, const uint8_t *const *rows,
-                   uint8_t *const *out, void *room)
+static void across(const struct kernel_across *pass, const uint8_t *const *rows,
+                   uint8_t *const *out)
 {
     const int32_t half = 1 << (AXIS_FIXED_BITS - 1);
+    const struct axis *axis = pass->axis;
     uint8_t *place = out[0];
 
-    (void)room;
     for (int i = 0; i < axis->len; i++, place += 3) {
         const int32_t *fixed = axis->fixed + (size_t)i * (size_t)axis->taps_max;
         const uint8_t *pixel = rows[0] + (size_t)axis->first[i] * 3;
@@ -136,6 +137,7 @@ static void pixels_float(const float *row, int width,
 const struct kernels kernels_c = {
     .name = "c",
     .rows = 1,
+    .tile_px = 1,
     .across_room = across_room,
     .across = across,
     .down = down,

@@ -13,14 +13,14 @@ enum {
     TILE_PX = 160, /* 15 KB of turned columns: half of the first cache */
 };
 
-static size_t columns_len(const struct axis *axis)
+static size_t columns_len(int tile_px)
 {
-    return (size_t)tile_px(axis, TILE_PX) * 3 * ROWS * sizeof(int32_t);
+    return (size_t)tile_px * 3 * ROWS * sizeof(int32_t);
 }
 
-static size_t across_room(const struct axis *axis)
+static size_t across_room(int tile_px, int target_px)
 {
-    return columns_len(axis) + ((size_t)axis->len * 3 + 8) * ROWS;
+    return columns_len(tile_px) + ((size_t)target_px * 3 + 8) * ROWS;
 }
 
 /* Turns 8 rows of 8 bytes into 8 columns, in place; its own inverse. */
@@ -129,19 +129,21 @@ static void turn_back(const uint8_t *packed, int len, uint8_t *const *out)
     }
 }
 
-static void across(const struct axis *axis, const uint8_t *const *rows,
-                   uint8_t *const *out, void *room)
+static void across(const struct kernel_across *pass, const uint8_t *const *rows,
+                   uint8_t *const *out)
 {
-    int32_t *columns = room;
-    uint8_t *packed = (uint8_t *)room + columns_len(axis);
-    int i = 0;
+    const struct axis *axis = pass->axis;
+    int32_t *columns = pass->room;
+    uint8_t *packed = (uint8_t *)pass->room + columns_len(pass->tile_px);
 
-    while (i < axis->len) {
-        const struct tile tile = tile_at(axis, i, tile_px(axis, TILE_PX));
+    for (int n = 0; n < pass->tile_count; n++) {
+        const struct tile tile = pass->tiles[n];
+        const size_t at = (size_t)tile.source * 3;
+        const size_t len = (size_t)(tile.source_end - tile.source) * 3;
 
-        turn(rows, (size_t)tile.source * 3,
-             (size_t)(tile.source_end - tile.source) * 3, columns);
-        for (; i < tile.target_end; i++) {
+        turn(rows, at, len, columns);
+        tile_prefetch(pass, n, rows, ROWS);
+        for (int i = tile.target; i < tile.target_end; i++) {
             size_t column = (size_t)(axis->first[i] - tile.source) * 3;
 
             sum_pixel(axis->fixed + (size_t)i * (size_t)axis->taps_max,
@@ -193,6 +195,7 @@ static void down(const int32_t *fixed, int taps, const uint8_t *const *rows,
 const struct kernels kernels_neon = {
     .name = "neon",
     .rows = ROWS,
+    .tile_px = TILE_PX,
     .across_room = across_room,
     .across = across,
     .down = down,

@@ -42,8 +42,9 @@ struct job {
     uint8_t *line, *blank;
     float *line_float, *blank_float;
     double *weights; /* for axis_fill */
-    void *room;      /* for kernels->across */
-    float *floats;   /* the result, one of the two */
+    struct kernel_across across;
+    struct tile *tiles; /* the same as across.tiles, to be filled */
+    float *floats;      /* the result, one of the two */
     uint8_t *pixels;
 };
 
@@ -99,7 +100,11 @@ static void cut_job(struct job *job, struct cutter *cutter)
     if (job->mode == MODE_FIXED) {
         job->window = cut(cutter, taps, sizeof *job->window);
         job->ring = cut(cutter, ring, 1);
-        job->room = cut(cutter, job->kernels->across_room(&job->columns), 1);
+        job->tiles = cut(cutter, (size_t)job->columns.len, sizeof *job->tiles);
+        job->across.room = cut(
+            cutter,
+            job->kernels->across_room(job->across.tile_px, job->columns.len),
+            1);
     }
     if (job->mode == MODE_FLOAT) {
         job->window_float = cut(cutter, taps, sizeof *job->window_float);
@@ -171,6 +176,9 @@ static void plan_job(struct job *job)
               &job->columns);
     plan_axis(kind, image->height_px, &place->rows, &job->rows_plan,
               &job->rows);
+    job->across.tile_px = job->kernels->tile_px;
+    if (job->across.tile_px < job->columns.taps_max)
+        job->across.tile_px = job->columns.taps_max;
     job->stride = ((size_t)job->columns.len * 3 + KERNEL_SLACK + 63) / 64 * 64;
     job->ring_len = job->rows.taps_max + at_once - 1;
     job->ring_len = (job->ring_len + at_once - 1) / at_once * at_once;
@@ -206,6 +214,38 @@ static void fill_blank(struct job *job)
         job->line_float[i] = job->blank_float[i] = job->place.fill;
 }
 
+/* The longest tile that begins with that target pixel. */
+static struct tile tile_at(const struct axis *axis, int target, int most_px)
+{
+    struct tile tile = {target, target, 0, 0};
+    int low = axis->first[target], high = low;
+
+    for (int i = target; i < axis->len; i++) {
+        int first = axis->first[i], end = first + axis->count[i];
+
+        low = first < low ? first : low;
+        high = end > high ? end : high;
+        if (high - low > most_px)
+            break;
+        tile = (struct tile){target, i + 1, low, high};
+    }
+    return tile;
+}
+
+static void list_tiles(struct job *job)
+{
+    struct kernel_across *across = &job->across;
+
+    across->axis = &job->columns;
+    across->tiles = job->tiles;
+    for (int at = 0; at < job->columns.len;) {
+        struct tile tile = tile_at(&job->columns, at, across->tile_px);
+
+        job->tiles[across->tile_count++] = tile;
+        at = tile.target_end;
+    }
+}
+
 static const uint8_t *source_row(const struct job *job, int n)
 {
     return job->image->pixels +
@@ -216,19 +256,21 @@ static const uint8_t *source_row(const struct job *job, int n)
  * row again, into slots of the ring that nobody reads. */
 static void resample_batch(struct job *job)
 {
-    const int count = job->kernels->rows;
-    const uint8_t *rows[KERNEL_ROWS_MAX];
+    const int count = job->kernels->rows, last = job->needed_count - 1;
+    const uint8_t *rows[2 * KERNEL_ROWS_MAX];
     uint8_t *out[KERNEL_ROWS_MAX];
 
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < 2 * count; i++) {
         int n = job->resampled + i;
-        int slot = n % job->ring_len;
 
-        rows[i] =
-            source_row(job, n < job->needed_count ? n : job->needed_count - 1);
+        rows[i] = source_row(job, n < last ? n : last);
+    }
+    for (int i = 0; i < count; i++) {
+        int slot = (job->resampled + i) % job->ring_len;
+
         out[i] = job->ring + job->stride * (size_t)slot;
     }
-    job->kernels->across(&job->columns, rows, out, job->room);
+    job->kernels->across(&job->across, rows, out);
     job->resampled += count;
 }
 
@@ -418,6 +460,8 @@ int resample_run(const struct transform *transform, const struct image *image,
     axis_fill(&job.columns, &job.columns_plan, job.weights);
     axis_fill(&job.rows, &job.rows_plan, job.weights);
     list_needed(&job);
+    if (job.mode == MODE_FIXED)
+        list_tiles(&job);
     fill_blank(&job);
     for (int y = 0; y < transform->height_px; y++) {
         bool is_reached = finish_row(&job, y);

@@ -1,44 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the horizontal passes that turn rows on their side cut a row in tiles,
- * so that the turned columns stay in the first cache.
+/* What the horizontal passes of all vector kernels do with a tile.
  *
  * Thread-safe: plain arithmetic. */
 #ifndef OLHO_IMAGE_TILE_H
 #define OLHO_IMAGE_TILE_H
 
-#include "image/axis.h"
+#include <stddef.h>
 
-/* Target pixels target..target_end-1 read source..source_end-1 and no other
- * source pixels, at most tile_px(...) of them. */
-struct tile {
-    int target, target_end;
-    int source, source_end;
-};
+#include "image/kernels.h"
 
-/* The most source pixels in a tile: enough for the taps of one target pixel,
- * at least `wanted`. */
-static inline int tile_px(const struct axis *axis, int wanted)
+/* Asks for the source pixels of the tile after this one, or for the first ones
+ * of the next rows: many short runs, which the machine does not foresee. */
+static inline void tile_prefetch(const struct kernel_across *across, int n,
+                                 const uint8_t *const *rows, int row_count)
 {
-    return axis->taps_max > wanted ? axis->taps_max : wanted;
-}
+    const int next = n + 1 < across->tile_count ? n + 1 : 0;
+    const size_t at = (size_t)across->tiles[next].source * 3;
+    const size_t end = (size_t)across->tiles[next].source_end * 3;
 
-/* The longest tile that begins with that target pixel. */
-static inline struct tile tile_at(const struct axis *axis, int target,
-                                  int most_px)
-{
-    struct tile tile = {target, target, 0, 0};
-    int low = axis->first[target], high = low;
-
-    for (int i = target; i < axis->len; i++) {
-        int first = axis->first[i], end = first + axis->count[i];
-
-        low = first < low ? first : low;
-        high = end > high ? end : high;
-        if (high - low > most_px)
-            break;
-        tile = (struct tile){target, i + 1, low, high};
-    }
-    return tile;
+    rows += next == 0 ? row_count : 0;
+    for (int row = 0; row < row_count; row++)
+        for (size_t i = at; i < end; i += CACHE_LINE)
+            __builtin_prefetch(rows[row] + i);
 }
 
 #endif
