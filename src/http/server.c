@@ -108,15 +108,15 @@ static void format_client(const struct sockaddr *address, char *out)
 }
 
 /* For how long a connection may take over anything: waiting for a request and
- * receiving its header, or sending a reply. The library's own timeout only
- * sees silence, not one byte now and then. */
-static void allow_time(struct connection *connection)
+ * receiving it, or sending a reply. The library's own timeout only sees
+ * silence, not one byte now and then. */
+static void allow_time(struct connection *connection, bool is_reading)
 {
     const struct http_options *options = &connection->server->service.options;
 
-    watch_set_deadline(&connection->watch,
-                       clock_us() + (int64_t)options->idle_timeout_ms * 1000 +
-                           (int64_t)options->receive_timeout_ms * 1000);
+    watch_allow(&connection->watch, is_reading,
+                clock_us() + (int64_t)options->idle_timeout_ms * 1000 +
+                    (int64_t)options->receive_timeout_ms * 1000);
 }
 
 static void connection_start(struct http_server *server,
@@ -132,7 +132,7 @@ static void connection_start(struct http_server *server,
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
             ->client_addr,
         connection->client);
-    allow_time(connection);
+    allow_time(connection, true);
     watch_add(server->watch, &connection->watch);
     metrics_add(METRIC_HTTP_CONNECTIONS, NULL, NULL, 1);
     *context = connection;
@@ -199,7 +199,7 @@ static enum MHD_Result queue_reply(struct exchange *exchange)
 
     if (response == NULL)
         return MHD_NO;
-    allow_time(connection_of(exchange->connection));
+    allow_time(connection_of(exchange->connection), false);
     result = MHD_queue_response(exchange->connection,
                                 (unsigned)exchange->reply.status, response);
     MHD_destroy_response(response);
@@ -260,7 +260,7 @@ static enum MHD_Result start_work(struct http_server *server,
 
     exchange->job.run = work;
     exchange->job.deadline_us = exchange->request.deadline_us;
-    watch_set_deadline(&connection_of(exchange->connection)->watch, 0);
+    watch_allow(&connection_of(exchange->connection)->watch, false, 0);
     metrics_add(METRIC_QUEUE_WAITING, NULL, NULL, 1);
     MHD_suspend_connection(exchange->connection);
     if (add_job(server, exchange, &err) == 0)
@@ -300,7 +300,7 @@ static enum MHD_Result on_header(struct http_server *server,
     *context = exchange;
     exchange->server = server;
     exchange->connection = mhd;
-    allow_time(connection);
+    allow_time(connection, true);
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND,
                                 take_field, exchange);
     exchange_begin(
@@ -362,7 +362,7 @@ static void completed(void *user, struct MHD_Connection *mhd, void **context,
                   log_text("path", exchange->request.path),
                   log_integer("code", code));
     exchange_close(exchange);
-    allow_time(connection);
+    allow_time(connection, true);
 }
 
 /* Targets and arguments stay as they were sent: an encoded slash must not

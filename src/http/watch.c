@@ -3,7 +3,7 @@
  * entries. The mutex guards the list of entries and the sockets handed over;
  * an entry's socket cannot be closed while the thread holds it, because
  * watch_remove comes before the close. Nothing blocks under the mutex:
- * shutdown(2) of a TCP socket does not. */
+ * shutdown(2) and a peek at a TCP socket do not. */
 #include "http/watch.h"
 
 #include <fcntl.h>
@@ -18,7 +18,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { SWEEP_MS = 1000, READ_LEN = 1 << 20 };
+/* Found ended once, the owner may still be about to use what it just read. */
+enum { SWEEP_MS = 1000, READ_LEN = 1 << 20, ENDED_SWEEPS = 2 };
 
 struct straggler {
     int fd;
@@ -51,8 +52,10 @@ static void wake(struct watch *watch)
         return;
 }
 
-void watch_set_deadline(struct watch_entry *entry, int64_t deadline_us)
+void watch_allow(struct watch_entry *entry, bool is_reading,
+                 int64_t deadline_us)
 {
+    atomic_store_explicit(&entry->is_reading, is_reading, memory_order_relaxed);
     atomic_store_explicit(&entry->deadline_us, deadline_us,
                           memory_order_relaxed);
 }
@@ -100,21 +103,39 @@ void watch_linger(struct watch *watch, int fd)
         close(copy);
 }
 
-/* Shuts down the sockets whose time is over. */
+/* Whether the client has closed its side with nothing left to read, and has
+ * been so before, while the owner waits. */
+static bool is_left(struct watch_entry *entry)
+{
+    char byte;
+
+    if (!atomic_load_explicit(&entry->is_reading, memory_order_relaxed) ||
+        recv(entry->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
+        entry->ended_count = 0;
+        return false;
+    }
+    return ++entry->ended_count >= ENDED_SWEEPS;
+}
+
+static bool is_late(struct watch_entry *entry, int64_t now_us)
+{
+    int64_t deadline_us =
+        atomic_load_explicit(&entry->deadline_us, memory_order_relaxed);
+
+    return deadline_us != 0 && now_us > deadline_us;
+}
+
+/* Shuts down the sockets whose time is over or whose client has left. */
 static void sweep(struct watch *watch, int64_t now_us)
 {
     struct watch_entry *entry;
 
     pthread_mutex_lock(&watch->mutex);
-    for (entry = watch->first; entry != NULL; entry = entry->next) {
-        int64_t deadline_us =
-            atomic_load_explicit(&entry->deadline_us, memory_order_relaxed);
-
-        if (deadline_us != 0 && now_us > deadline_us) {
+    for (entry = watch->first; entry != NULL; entry = entry->next)
+        if (is_late(entry, now_us) || is_left(entry)) {
             shutdown(entry->fd, SHUT_RDWR);
-            watch_set_deadline(entry, 0);
+            watch_allow(entry, false, 0);
         }
-    }
     pthread_mutex_unlock(&watch->mutex);
 }
 

@@ -4,8 +4,10 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -429,6 +431,47 @@ TEST(server_forgets_clients_that_reset_in_the_middle)
     mem_free(body);
     await_no_upload();
     CHECK_INT(wire_ask("GET /hello " HOST "\r\n").status, 200);
+    wire_stop();
+}
+
+/* The end of the client stands right behind its bytes, so that the library is
+ * not told of it. */
+TEST(server_forgets_clients_that_close_in_the_middle)
+{
+    int64_t deadline_us = clock_us() + WIRE_PATIENCE_MS * INT64_C(1000);
+    int fd, watching, i;
+
+    start();
+    for (i = 0; i < 100; i++) {
+        fd = wire_open();
+        wire_send(
+            fd, "POST /parts " HOST "Content-Length: 900000\r\n\r\n%0999d", 0);
+        wire_close(fd);
+    }
+    watching = wire_open();
+    do {
+        CHECK(clock_us() < deadline_us);
+        wire_send(watching, "GET /inline " HOST "\r\n");
+        CHECK_INT(wire_read(watching).status, 200);
+    } while (metrics_get(METRIC_HTTP_CONNECTIONS, NULL, NULL) > 1);
+    CHECK_INT(metrics_get(METRIC_UPLOAD_BYTES, NULL, NULL), 0);
+    wire_stop();
+}
+
+TEST(server_answers_clients_that_close_their_side_after_asking)
+{
+    struct wire_reply reply;
+    int fd;
+
+    start();
+    fd = wire_open();
+    wire_send(fd, "POST /held " HOST "Content-Length: 3\r\n\r\nabc");
+    shutdown(fd, SHUT_WR);
+    wire_await_held(1);
+    CHECK(!wire_is_readable(fd, 2500));
+    wire_let_go();
+    reply = wire_read(fd);
+    CHECK_INT(reply.status, 200);
     wire_stop();
 }
 
