@@ -91,8 +91,11 @@ CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fstack-protector-strong \
     -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
     -Isrc -Itests/unit \
     -DOLHO_VERSION='"$(VERSION)"' -DOLHO_FEATURES='"$(FEATURES)"' \
-    -DOLHO_ORT_DIR='"$(LIB_DIR)"' -DOLHO_DATA_DIR='"$(DATA_DIR)"' \
     $(PKG_CFLAGS) $(ORT_CFLAGS) $(HARDEN) $(SANITIZE) $(CFLAGS)
+# Only two files know where things are installed, so that another PREFIX
+# compiles these two.
+PLACES = -DOLHO_ORT_DIR='"$(LIB_DIR)"' -DOLHO_DATA_DIR='"$(DATA_DIR)"'
+PLACED := $(BUILD)/obj/src/infer/engine_ort.o $(BUILD)/obj/src/models/bundle.o
 LIBS := $(shell pkg-config --libs $(CORE_PKGS) $(OPTIONAL_PKGS) 2>/dev/null) \
     -lm -ldl -pthread
 AVX2_FLAGS := -mavx2 -mfma -O3
@@ -116,20 +119,23 @@ $(FUZZ_BIN): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB_OBJ) $(BUILD)/linked
 	$(Q)$(CC) -fsanitize=fuzzer $(SANITIZE) $(LDFLAGS) -o $@ \
 	    $(filter %.o,$^) $(LIBS)
 
-$(BUILD)/obj/%_avx2.o: KERNEL_FLAGS = $(AVX2_FLAGS)
-$(BUILD)/obj/%_avx512.o: KERNEL_FLAGS = $(AVX512_FLAGS)
+$(PLACED): OWN_FLAGS = $(PLACES)
+$(PLACED): $(BUILD)/placed
+$(BUILD)/obj/%_avx2.o: OWN_FLAGS = $(AVX2_FLAGS)
+$(BUILD)/obj/%_avx512.o: OWN_FLAGS = $(AVX512_FLAGS)
 $(BUILD)/obj/%.o: %.c $(BUILD)/compiled | $(ORT_HEADER)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(CFLAGS_ALL) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) $(OWN_FLAGS) -MMD -MP -c -o $@ $<
 
-# Two stamps, rewritten when a command changes: all is compiled again when the
+# Stamps, rewritten when a command changes: all is compiled again when the
 # flags change, and linked again when the list of files does.
 $(BUILD)/compiled: export STAMP = $(CC) $(CFLAGS_ALL) $(AVX2_FLAGS) \
     $(AVX512_FLAGS)
 $(BUILD)/linked: export STAMP = $(CC) $(LDFLAGS) $(HARDEN_LINK) $(LIBS) \
     $(SRC) $(TEST_SRC)
-$(BUILD)/compiled $(BUILD)/linked: FORCE
+$(BUILD)/placed: export STAMP = $(PLACES)
+$(BUILD)/compiled $(BUILD)/linked $(BUILD)/placed: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$STAMP" | cmp -s - $@ || printf '%s\n' "$$STAMP" >$@
 
@@ -227,7 +233,8 @@ docs: $(BUILD)/olho ## print docs/*.md from the program's own tables
 # For tools/lint/run.
 print-flags:
 	@printf '%s\n' "$$PRINTED"
-print-flags: export PRINTED = $(filter-out -Werror $(HARDEN),$(CFLAGS_ALL))
+print-flags: export PRINTED = $(filter-out -Werror $(HARDEN),$(CFLAGS_ALL)) \
+    $(PLACES)
 print-sources:
 	@echo $(SRC)
 print-docs:
@@ -264,7 +271,7 @@ uninstall: ## remove what install put there
 clean: ## remove what was built, but not what was fetched
 	rm -rf $(BUILD)/obj $(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz \
 	    $(BUILD)/cover $(BUILD)/logs $(BUILD)/olho $(BUILD)/olho-test \
-	    $(BUILD)/compiled $(BUILD)/linked
+	    $(BUILD)/compiled $(BUILD)/linked $(BUILD)/placed
 
 FORCE:
 .PHONY: all serve test test-programs unit torture http asan tsan fuzz \
