@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <time.h>
 
-int64_t clock_us(void);     /* monotonic, microseconds since some start */
+int64_t clock_us(void);      /* monotonic, microseconds since some start */
 int64_t clock_wall_ms(void); /* since 1970, UTC, milliseconds */
 
 /* The monotonic instant as an absolute timespec for pthread_cond_timedwait on

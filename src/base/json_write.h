@@ -25,10 +25,10 @@
 enum { JSON_WRITE_DEPTH_MAX = 32 };
 
 struct json_writer {
-    struct buf *out;                           /* borrowed */
-    int depth;                                 /* open objects and arrays */
-    bool has_items[JSON_WRITE_DEPTH_MAX + 1];  /* a comma comes next */
-    bool is_after_key;                         /* a value comes next */
+    struct buf *out;                          /* borrowed */
+    int depth;                                /* open objects and arrays */
+    bool has_items[JSON_WRITE_DEPTH_MAX + 1]; /* a comma comes next */
+    bool is_after_key;                        /* a value comes next */
 };
 
 void json_writer_init(struct json_writer *json, struct buf *out);

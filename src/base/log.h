@@ -5,9 +5,9 @@
  *               log_integer("retry_ms", pause_ms));
  *
  * A line has at most 4096 bytes; long values are cut, and fields that do not
- * fit are left out. Every line carries the time (UTC), the level, the message and, when the
- * thread is serving a request, its request id. Library code does not log
- * above debug: main, worker loops and http/reply do, once per event.
+ * fit are left out. Every line carries the time (UTC), the level, the message
+ * and, when the thread is serving a request, its request id. Library code does
+ * not log above debug: main, worker loops and http/reply do, once per event.
  * Thread-safe: one write(2) a line. */
 #ifndef OLHO_BASE_LOG_H
 #define OLHO_BASE_LOG_H

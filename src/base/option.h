@@ -25,16 +25,16 @@ enum option_type {
 };
 
 struct option {
-    const char *name;     /* of the variable, "MAX_IMAGE_SIZE_MB" */
-    const char *flag;     /* "max-image-size-mb", used as --flag=value */
+    const char *name; /* of the variable, "MAX_IMAGE_SIZE_MB" */
+    const char *flag; /* "max-image-size-mb", used as --flag=value */
     enum option_type type;
-    size_t offset;        /* of the field in the settings struct */
-    const char *preset;   /* the default, as text */
-    double min, max;      /* of a number; of a text: length in bytes */
-    const char *choices;  /* "warn|reject|off" for OPTION_CHOICE */
-    bool is_live;         /* SIGHUP may change it */
-    bool is_secret;       /* never printed */
-    const char *help;     /* one sentence with the unit */
+    size_t offset;       /* of the field in the settings struct */
+    const char *preset;  /* the default, as text */
+    double min, max;     /* of a number; of a text: length in bytes */
+    const char *choices; /* "warn|reject|off" for OPTION_CHOICE */
+    bool is_live;        /* SIGHUP may change it */
+    bool is_secret;      /* never printed */
+    const char *help;    /* one sentence with the unit */
 };
 
 enum option_source {
@@ -66,10 +66,9 @@ MUST_CHECK int option_set(const struct option *row, void *settings,
  * only: compose files pass one where a variable is not set. */
 MUST_CHECK int option_read_dotenv(const struct option *table, size_t count,
                                   void *settings, struct bytes text,
-                                  enum option_source *sources,
-                                  struct err *err);
-MUST_CHECK int option_read_environment(const struct option *table,
-                                       size_t count, void *settings,
+                                  enum option_source *sources, struct err *err);
+MUST_CHECK int option_read_environment(const struct option *table, size_t count,
+                                       void *settings,
                                        enum option_source *sources,
                                        struct err *err);
 

@@ -51,17 +51,17 @@ struct http_part {
 
 struct http_request {
     const char *method;
-    const char *path;          /* decoded, without the query */
-    const char *content_type;  /* lower case, without parameters; "" if none */
-    const char *id;            /* request id: X-Request-Id when clean, else ours */
-    const char *client;        /* address, for the log */
+    const char *path;         /* decoded, without the query */
+    const char *content_type; /* lower case, without parameters; "" if none */
+    const char *id;     /* request id: X-Request-Id when clean, else ours */
+    const char *client; /* address, for the log */
     struct bytes body;
-    struct arena *arena;       /* ends with the request */
-    int64_t deadline_us;       /* monotonic; check before long work */
-    int64_t received_us;       /* monotonic: when the last byte was in */
+    struct arena *arena; /* ends with the request */
+    int64_t deadline_us; /* monotonic; check before long work */
+    int64_t received_us; /* monotonic: when the last byte was in */
     const struct http_part *parts;
     int part_count;
-    void *server;              /* the server's own */
+    void *server; /* the server's own */
 };
 
 /* The first header, query argument, path parameter (":name") or, for forms,
@@ -74,14 +74,13 @@ const struct http_part *http_part(const struct http_request *request,
 
 /* A form field (at most 4096 bytes) or else the query argument of that name,
  * NUL-terminated; NULL when absent. */
-const char *http_argument(const struct http_request *request,
-                          const char *name);
+const char *http_argument(const struct http_request *request, const char *name);
 
 /* The same as a whole number from min to max, `preset` when absent. Anything
  * else: ERR_INVALID that names the argument, the text and the bounds. */
 MUST_CHECK int http_argument_integer(const struct http_request *request,
-                                     const char *name, int64_t min,
-                                     int64_t max, int64_t preset, int64_t *out,
+                                     const char *name, int64_t min, int64_t max,
+                                     int64_t preset, int64_t *out,
                                      struct err *err);
 
 enum { HTTP_REPLY_HEADERS_MAX = 8, HTTP_REPLY_LEN_MAX = 64 << 20 };
@@ -109,13 +108,13 @@ typedef void http_error_fn(const struct http_request *request,
 
 struct http_route {
     const char *method; /* GET answers HEAD too */
-    const char *path;   /* "/v1/faces/:collection"; a parameter is one segment */
+    const char *path; /* "/v1/faces/:collection"; a parameter is one segment */
     enum http_scope scope;
     enum http_body body;
     http_handler_fn *handler;
-    const char *help;   /* one sentence */
-    bool is_inline;     /* answered on the server's thread, past the queue:
-                         * health and metrics; must not block */
+    const char *help; /* one sentence */
+    bool is_inline;   /* answered on the server's thread, past the queue:
+                       * health and metrics; must not block */
 };
 
 /* The routes of one API, with its error form. */

@@ -12,23 +12,23 @@
 #include "http/http.h"
 
 struct http_options {
-    const char *host;          /* address to listen on: "127.0.0.1", "::" */
-    int port;                  /* 0: any free one, see http_server_port */
+    const char *host; /* address to listen on: "127.0.0.1", "::" */
+    int port;         /* 0: any free one, see http_server_port */
     int worker_count;
-    int queue_max;             /* requests waiting for a worker */
+    int queue_max; /* requests waiting for a worker */
     int connections_max;
     int connections_per_client_max; /* 0: no limit */
-    int timeout_ms;            /* from the last byte in to the reply */
-    int idle_timeout_ms;       /* of a silent connection */
-    int receive_timeout_ms;    /* for a whole request to arrive */
+    int timeout_ms;                 /* from the last byte in to the reply */
+    int idle_timeout_ms;            /* of a silent connection */
+    int receive_timeout_ms;         /* for a whole request to arrive */
     size_t header_len_max;
     size_t body_len_max[BODY_COUNT];
-    size_t part_len_max;       /* bytes of one part that is a file */
-    size_t upload_len_max;     /* bytes of all bodies held at once */
-    const char *cors_origin;   /* "*" or an origin; "": no CORS headers */
-    size_t gzip_len_min;       /* replies from this size on, when asked */
-    const char *keys;          /* "scope:key,scope:key"; "": no keys needed */
-    const char *server_name;   /* "olho/0.1.0" for the Server header */
+    size_t part_len_max;     /* bytes of one part that is a file */
+    size_t upload_len_max;   /* bytes of all bodies held at once */
+    const char *cors_origin; /* "*" or an origin; "": no CORS headers */
+    size_t gzip_len_min;     /* replies from this size on, when asked */
+    const char *keys;        /* "scope:key,scope:key"; "": no keys needed */
+    const char *server_name; /* "olho/0.1.0" for the Server header */
 };
 
 struct http_server;

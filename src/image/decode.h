@@ -43,11 +43,11 @@ enum image_format {
 
 /* RGB, 8 bits, rows one after another without padding. */
 struct image {
-    int width_px, height_px;   /* of pixels, after scaling and orientation */
-    int source_width_px;       /* of the file, after orientation */
+    int width_px, height_px; /* of pixels, after scaling and orientation */
+    int source_width_px;     /* of the file, after orientation */
     int source_height_px;
     enum image_format format;
-    uint8_t *pixels;           /* owned: height * width * 3 bytes */
+    uint8_t *pixels; /* owned: height * width * 3 bytes */
 };
 
 /* Decodes. ERR_INVALID: empty; ERR_MEDIA_TYPE: no image format we know;

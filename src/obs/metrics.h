@@ -55,13 +55,12 @@ void metrics_set(enum metric metric, const char *label1, const char *label2,
 
 /* Puts a value (seconds, or 0..1) into a histogram; one that is not finite is
  * left out. */
-void metrics_observe(enum metric metric, const char *label1,
-                     const char *label2, double value);
+void metrics_observe(enum metric metric, const char *label1, const char *label2,
+                     double value);
 
 /* The value of a counter or gauge; the count of a histogram; 0 when the
  * series was never touched. */
-double metrics_get(enum metric metric, const char *label1,
-                   const char *label2);
+double metrics_get(enum metric metric, const char *label1, const char *label2);
 
 /* Appends all metrics, with process_* figures (resident memory, CPU seconds,
  * open files, start time). */

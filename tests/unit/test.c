@@ -20,10 +20,9 @@ void test_register(struct test *test)
 {
     struct test **place = &first_test;
 
-    while (*place != NULL &&
-           (strcmp((*place)->file, test->file) < 0 ||
-            (strcmp((*place)->file, test->file) == 0 &&
-             strcmp((*place)->name, test->name) < 0)))
+    while (*place != NULL && (strcmp((*place)->file, test->file) < 0 ||
+                              (strcmp((*place)->file, test->file) == 0 &&
+                               strcmp((*place)->name, test->name) < 0)))
         place = &(*place)->next;
     test->next = *place;
     *place = test;
@@ -109,8 +108,8 @@ void test_check_near(const char *file, int line, const char *what, double got,
                      double want, double tolerance)
 {
     if (!(fabs(got - want) <= tolerance))
-        test_fail(file, line, "%s is %.9g, not %.9g within %g", what, got,
-                  want, tolerance);
+        test_fail(file, line, "%s is %.9g, not %.9g within %g", what, got, want,
+                  tolerance);
 }
 
 static void run_test(struct test *test)

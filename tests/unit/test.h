@@ -41,13 +41,13 @@ void test_check_has(const char *file, int line, const char *what,
 void test_check_near(const char *file, int line, const char *what, double got,
                      double want, double tolerance);
 
-#define TEST(what)                                                  \
-    static void test_##what(void);                                  \
-    __attribute__((constructor)) static void register_##what(void)  \
-    {                                                               \
+#define TEST(what)                                                   \
+    static void test_##what(void);                                   \
+    __attribute__((constructor)) static void register_##what(void)   \
+    {                                                                \
         static struct test test = {#what, __FILE__, test_##what, 0}; \
-        test_register(&test);                                       \
-    }                                                               \
+        test_register(&test);                                        \
+    }                                                                \
     static void test_##what(void)
 
 #define CHECK(claim)                                     \
@@ -64,10 +64,10 @@ void test_check_near(const char *file, int line, const char *what, double got,
     test_check_near(__FILE__, __LINE__, #got, got, want, tolerance)
 
 /* rc must be 0 (else err's text is shown), or must be that error code. */
-#define CHECK_OK(rc, err)                                                   \
-    do {                                                                    \
-        if ((rc) != 0)                                                      \
-            test_fail(__FILE__, __LINE__, "%s: %s", #rc, (err).text);       \
+#define CHECK_OK(rc, err)                                             \
+    do {                                                              \
+        if ((rc) != 0)                                                \
+            test_fail(__FILE__, __LINE__, "%s: %s", #rc, (err).text); \
     } while (0)
 #define CHECK_ERR(rc, want)                                                 \
     test_check_text(__FILE__, __LINE__, #rc, err_name((enum err_code)(rc)), \
