@@ -95,11 +95,18 @@ static int clean_sha256(const char *sha256, char *out, struct err *err)
 
 /* --- open and take in ------------------------------------------------- */
 
+/* Where a text of an entry is mapped, without touching the mapped page: an
+ * index that was opened and not yet searched has none of them in memory. */
+static const char *mapped_text(const struct flat_record *seen,
+                               const struct flat_head *head, const char *text)
+{
+    return (const char *)(head + 1) + (text - (const char *)seen->vector);
+}
+
 static int take_entry(struct flat *index, const struct flat_record *seen,
                       const struct flat_head *head, struct err *err)
 {
     int64_t count = flat_rows_count(&index->rows);
-    struct flat_record mapped;
     char sha256[HASH_HEX_LEN + 1];
     float square = 0;
     struct err why;
@@ -121,9 +128,8 @@ static int take_entry(struct flat *index, const struct flat_record *seen,
     if (rc)
         return rc;
     flat_rows_add(&index->rows, head, scale_of(index, square));
-    flat_record_parts(head, index->dim, &mapped);
     if (sha256[0] != '\0' && flat_ids_find(index->ids, sha256) < 0)
-        flat_ids_add(index->ids, mapped.sha256, count);
+        flat_ids_add(index->ids, mapped_text(seen, head, seen->sha256), count);
     return 0;
 }
 

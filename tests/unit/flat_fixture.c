@@ -26,7 +26,7 @@ void fixture_vector(uint64_t number, int dim, float *out)
 
 const char *fixture_path(uint64_t number)
 {
-    static char path[64];
+    static _Thread_local char path[64];
 
     /* Names of unlike lengths make records of unlike lengths. */
     snprintf(path, sizeof path, "photos/%.*s%llu.jpg", (int)(number % 20),
@@ -36,7 +36,7 @@ const char *fixture_path(uint64_t number)
 
 const char *fixture_sha256(uint64_t number)
 {
-    static char digits[65];
+    static _Thread_local char digits[65];
 
     snprintf(digits, sizeof digits, "%016llx%016llx%016llx%016llx",
              (unsigned long long)mix(number),

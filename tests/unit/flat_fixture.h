@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of the index share: vectors that can be made again from a
- * number, and short ways to open, add and search. One thread at a time. */
+ * number, and short ways to open, add and search. The texts
+ * that are returned are the calling thread's; the rest is for one thread at a
+ * time. */
 #ifndef OLHO_TEST_FLAT_FIXTURE_H
 #define OLHO_TEST_FLAT_FIXTURE_H
 

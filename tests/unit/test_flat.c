@@ -382,6 +382,31 @@ TEST(flat_keeps_names_of_the_greatest_length)
     flat_close(index);
 }
 
+TEST(flat_takes_the_longest_vectors_there_may_be)
+{
+    static float vector[FLAT_DIM_MAX];
+    struct flat *index =
+        fixture_open(fixture_file("x"), FLAT_WRITE, FLAT_DIM_MAX, FLAT_COSINE);
+    struct flat_hit hits[2];
+    struct err err = {0};
+    int count = 0;
+
+    fixture_vector(1, FLAT_DIM_MAX, vector);
+    CHECK_OK(flat_add(index, vector, "one", "", "", NULL, &err), err);
+    fixture_vector(2, FLAT_DIM_MAX, vector);
+    CHECK_OK(flat_add(index, vector, "two", "", "", NULL, &err), err);
+    flat_close(index);
+    index = fixture_open(fixture_file("x"), FLAT_READ, 0, FLAT_L2);
+    CHECK_OK(
+        flat_search(index, vector, FLAT_DIM_MAX, 2, NULL, hits, &count, &err),
+        err);
+    CHECK_INT(count, 2);
+    CHECK_TEXT(hits[0].entry.path, "two");
+    CHECK_NEAR(hits[0].distance, 0, 1e-5);
+    CHECK_NEAR(hits[1].distance, 1, 0.05);
+    flat_close(index);
+}
+
 static void check_open_fails(const char *path, enum flat_mode mode, int dim,
                              enum flat_metric metric, const char *model,
                              enum err_code code, const char *part)
