@@ -53,7 +53,7 @@ int classify_search(const struct app *app, const float *embedding, int len,
                     int *out_count, struct err *err)
 {
     struct flat *index = NULL;
-    int rc;
+    int i, rc;
 
     *out_count = 0;
     rc = collection_get(app->collection, &index, err);
@@ -62,7 +62,11 @@ int classify_search(const struct app *app, const float *embedding, int len,
     *out = arena_try(arena, (size_t)k, sizeof **out);
     if (*out == NULL)
         return out_of_memory(err);
-    return flat_search(index, embedding, len, k, NULL, *out, out_count, err);
+    rc = flat_search(index, embedding, len, k, NULL, *out, out_count, err);
+    /* FAISS counts the squares, and thresholds in use were set on them. */
+    for (i = 0; rc == 0 && i < *out_count; i++)
+        (*out)[i].distance *= (*out)[i].distance;
+    return rc;
 }
 
 /* A broken index does not take the class away from the answer; the answer

@@ -47,8 +47,8 @@ MUST_CHECK int classify_image(const struct app *app, struct bytes file,
                               struct arena *arena, struct answer *out,
                               struct err *err);
 
-/* The k nearest of an embedding of `len` values. Without an index *out_count
- * is 0. */
+/* The k nearest of an embedding of `len` values; their distance is the squared
+ * Euclidean one. Without an index *out_count is 0. */
 MUST_CHECK int classify_search(const struct app *app, const float *embedding,
                                int len, int k, struct arena *arena,
                                struct flat_hit **out, int *out_count,
