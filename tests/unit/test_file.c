@@ -236,19 +236,36 @@ TEST(file_walk_stops_where_it_is_told)
 
 TEST(file_walk_refuses_folders_that_are_too_deep)
 {
-    char path[FILE_PATH_MAX];
     struct err err = {0};
-    struct buf seen;
+    struct buf path, seen;
     int i;
 
-    snprintf(path, sizeof path, "%s", test_dir());
+    buf_init(&path, FILE_PATH_MAX);
+    buf_add_text(&path, test_dir());
     for (i = 0; i < 32; i++)
-        strncat(path, "/d", 3);
-    CHECK_OK(file_make_dir(path, &err), err);
+        buf_add_text(&path, "/d");
+    CHECK_OK(file_make_dir(path.data, &err), err);
+    buf_release(&path);
     buf_init(&seen, 2000);
     CHECK_ERR(file_walk(test_dir(), note, &seen, &err), ERR_INVALID);
     CHECK_HAS(err.text, "32");
     err = (struct err){0};
     CHECK_ERR(file_walk("no/such/folder", note, &seen, &err), ERR_NOT_FOUND);
+    buf_release(&seen);
+}
+
+TEST(torture_file_walk_says_that_memory_ran_out)
+{
+    struct err err = {0};
+    struct buf seen;
+    int rc;
+
+    put("a", "");
+    buf_init(&seen, 2000);
+    mem_fail_at(1);
+    rc = file_walk(test_dir(), note, &seen, &err);
+    mem_fail_at(0);
+    CHECK_ERR(rc, ERR_UNAVAILABLE);
+    CHECK_INT(seen.len, 0);
     buf_release(&seen);
 }
