@@ -130,8 +130,8 @@ static enum exchange_state after_failure(const struct exchange *exchange)
                : EXCHANGE_REFUSED;
 }
 
-struct exchange *exchange_open(struct service *service, const char *method,
-                               const char *client)
+/* One that was used before, or NULL; counted as open either way. */
+static struct exchange *take_spare(struct service *service)
 {
     struct exchange *exchange;
 
@@ -143,36 +143,39 @@ struct exchange *exchange_open(struct service *service, const char *method,
     }
     service->open_count++;
     pthread_mutex_unlock(&service->mutex);
+    return exchange;
+}
+
+struct exchange *exchange_open(struct service *service, const char *method,
+                               const char *client)
+{
+    struct exchange *exchange = take_spare(service);
+    struct arena *arena;
+
     if (exchange == NULL) {
         exchange = mem_new(sizeof *exchange);
         exchange->arena = arena_new(EXCHANGE_ARENA_LEN_MAX);
     }
-    exchange->service = service;
-    exchange->next = NULL;
-    exchange->job = (struct work_job){0};
-    exchange->err.code = ERR_OK;
-    exchange->err.text[0] = '\0';
-    exchange->fields.header_count = 0;
-    exchange->fields.query_count = 0;
-    exchange->fields.match =
-        (struct router_match){.api = service->router.apis[0], .path = ""};
-    exchange->body = (struct body){0};
-    exchange->body_len = 0;
-    exchange->len_announced = 0;
-    exchange->is_framed = true;
-    exchange->is_accounted = false;
-    exchange->started_us = clock_us();
-    exchange->state = EXCHANGE_RECEIVING;
-    reply_init(&exchange->reply);
+    arena = exchange->arena;
+    *exchange = (struct exchange){
+        .service = service,
+        .arena = arena,
+        .state = EXCHANGE_RECEIVING,
+        .is_framed = true,
+        .started_us = clock_us(),
+    };
     exchange->request = (struct http_request){
         .method = method,
         .client = client,
         .path = "",
         .content_type = "",
         .id = "",
-        .arena = exchange->arena,
+        .arena = arena,
         .server = &exchange->fields,
     };
+    exchange->fields.match.api = service->router.apis[0];
+    exchange->fields.match.path = "";
+    reply_init(&exchange->reply);
     return exchange;
 }
 
