@@ -68,7 +68,8 @@ static int write_at(const struct flat_file *file, int64_t offset,
 
 /* --- open ------------------------------------------------------------- */
 
-/* The name of a new file is durable when its folder is. */
+/* The name of a new file is durable when its folder is. A file system that
+ * cannot sync a folder says EINVAL; it has nothing better to offer. */
 static int sync_folder(const struct flat_file *file, struct err *err)
 {
     char *copy = mem_text(file->path);
@@ -76,7 +77,7 @@ static int sync_folder(const struct flat_file *file, struct err *err)
     int rc = 0;
 
     mem_free(copy);
-    if (fd < 0 || fsync(fd) != 0)
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
         rc = fail_errno(file, "sync of its folder", err);
     if (fd >= 0)
         close(fd);
@@ -135,11 +136,11 @@ static int write_header(struct flat_file *file, const struct flat_shape *shape,
             file->is_broken = true;
         return rc;
     }
-    if (fsync(file->fd) != 0)
+    if (fdatasync(file->fd) != 0)
         return fail_errno(file, "sync", err);
     file->crc = header.crc;
     file->shape = *shape;
-    return sync_folder(file, err);
+    return 0;
 }
 
 static int check_shape(const struct flat_file *file,
@@ -322,13 +323,16 @@ static int load(struct flat_file *file, struct flat_window *window,
     return rc;
 }
 
-/* Records that a killed writer left are in the file but perhaps not on disk;
- * from here on they are taken for durable. */
-static int cut_tail(struct flat_file *file, struct err *err)
+/* What a killed writer left may be in the file, and the file in its folder,
+ * but not yet on disk; from here on they are taken for durable. */
+static int settle(struct flat_file *file, struct err *err)
 {
+    int rc;
+
     if (file->torn_len > 0 && ftruncate(file->fd, file->len) != 0)
         return fail_errno(file, "cut of its torn tail", err);
-    return flat_file_sync(file, err);
+    rc = flat_file_sync(file, err);
+    return rc ? rc : sync_folder(file, err);
 }
 
 int flat_file_load(struct flat_file *file, flat_visit_fn *visit, void *user,
@@ -350,7 +354,7 @@ int flat_file_load(struct flat_file *file, flat_visit_fn *visit, void *user,
         return rc;
     if (size > file->len)
         file->torn_len = size - file->len;
-    return file->mode == FLAT_WRITE ? cut_tail(file, err) : 0;
+    return file->mode == FLAT_WRITE ? settle(file, err) : 0;
 }
 
 /* The file's size, which must not be below what was read from it. */
