@@ -58,7 +58,7 @@ KINDS = (
         "flask_tf",
         "Flask + gunicorn + TensorFlow (Keras in a tf.function)",
         ("{venv}/bin/gunicorn", "server:app", "--workers", "2")
-        + ("--worker-class", "gthread", "--threads", "1")
+        + ("--worker-class", "gthread", "--threads", "4")
         + ("--bind", "127.0.0.1:{port}", "--log-level", "warning"),
         peer="flask_tf",
     ),
@@ -66,7 +66,7 @@ KINDS = (
         "flask_tf_folded",
         "the same with a hand-folded graph",
         ("{venv}/bin/gunicorn", "server:app", "--workers", "2")
-        + ("--worker-class", "gthread", "--threads", "1")
+        + ("--worker-class", "gthread", "--threads", "4")
         + ("--bind", "127.0.0.1:{port}", "--log-level", "warning"),
         peer="flask_tf",
         env={"PEER_GRAPH": "folded"},
