@@ -3,6 +3,7 @@
 
 #include "apps/app.h"
 #include "apps/collection.h"
+#include "apps/collector.h"
 #include "base/clock.h"
 #include "http/server.h"
 #include "obs/metrics.h"
@@ -131,5 +132,5 @@ static const struct http_route routes[] = {
 };
 /* clang-format on */
 
-const struct http_api admin_api = {"admin", routes,
-                                   sizeof routes / sizeof routes[0], NULL};
+const struct http_api admin_api = {
+    "admin", routes, sizeof routes / sizeof routes[0], collector_error};

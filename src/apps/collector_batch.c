@@ -15,6 +15,7 @@
 #include "apps/collector.h"
 #include "base/clock.h"
 #include "base/work.h"
+#include "obs/metrics.h"
 
 enum { SLOT_LEN_MAX = 64 << 20 };
 
@@ -159,6 +160,7 @@ static void write_slot(struct json_writer *json, const struct slot *slot,
 static void write_batch(struct http_reply *reply, const struct batch *batch,
                         bool with_embedding, int64_t begin_us)
 {
+    int64_t write_us = clock_us();
     struct json_writer json;
     int i;
 
@@ -174,6 +176,8 @@ static void write_batch(struct http_reply *reply, const struct batch *batch,
     json_key(&json, "model_version");
     json_put_text(&json, batch->app->bundle->metadata.version);
     json_object_end(&json);
+    metrics_observe(METRIC_PHASE_SECONDS, "serialise", NULL,
+                    (double)(clock_us() - write_us) / 1e6);
 }
 
 int collector_batch(struct app *app, struct http_request *request,

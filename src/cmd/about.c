@@ -35,6 +35,8 @@ int command_help_run(struct arguments *arguments, struct err *err)
                  i > 0 ? " " : "", arguments->words[i]);
     if (name[0] == '\0')
         command_help_all(&text);
+    if (command_is_group(name))
+        command_help_group(name, &text);
     for (i = 0; i < command_count; i++)
         if (name[0] != '\0' && strcmp(commands[i].name, name) == 0)
             command_help(&commands[i], &text);
@@ -126,7 +128,8 @@ static void add_config_help(struct buf *text)
     char flag[64], bounds[80];
     size_t i;
 
-    buf_add_text(text, "Settings come from .env in the working folder, the "
+    buf_add_text(text, "usage: olho config [--flag...]\n\n"
+                       "Settings come from .env in the working folder, the "
                        "environment and flags;\nthe later one wins.\n\n");
     for (i = 0; i < config_option_count; i++) {
         const struct option *row = &config_options[i];

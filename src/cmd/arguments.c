@@ -194,6 +194,23 @@ static int check_words(const struct arguments *arguments, struct err *err)
     return 0;
 }
 
+/* "index" alone, or with --help, is a question; "index x" is a mistake. */
+static int read_group(struct arguments *arguments, int argc, const char **argv,
+                      struct err *err)
+{
+    if (!command_is_group(argv[0]))
+        return unknown_command(argv[0], err);
+    if (argc > 1 && strcmp(argv[1], "--help") != 0 &&
+        strcmp(argv[1], "-h") != 0)
+        return err_set(err, ERR_INVALID,
+                       "there is no command \"%.60s %.60s\"; `olho %.60s "
+                       "--help` lists those that there are",
+                       argv[0], argv[1], argv[0]);
+    arguments->wants_help = true;
+    arguments->group = argv[0];
+    return 0;
+}
+
 int arguments_read(struct arguments *arguments, int argc, const char **argv,
                    struct err *err)
 {
@@ -213,7 +230,7 @@ int arguments_read(struct arguments *arguments, int argc, const char **argv,
         argv[0] = "version";
     arguments->command = find_command(argc, argv, &word_count);
     if (arguments->command == NULL)
-        return unknown_command(argv[0], err);
+        return read_group(arguments, argc, argv, err);
     rc = read_words(arguments, argc - word_count, argv + word_count, err);
     if (rc || arguments->wants_help)
         return rc;

@@ -45,6 +45,7 @@ struct arguments {
     int word_count;
     const char *values[COMMAND_FLAGS_MAX]; /* by flag; "" without a value */
     bool wants_help;
+    const char *group; /* help of "index ..." is wanted; NULL: no group */
 };
 
 /* Reads `.env`, the environment and argv (after the program's name).
@@ -58,8 +59,12 @@ void arguments_release(struct arguments *arguments);
  * not given. name must be in the command's table. */
 const char *arguments_flag(const struct arguments *arguments, const char *name);
 
-/* Help as text: all commands, or one. */
+/* Whether a word begins commands of two words, as "index" does. */
+bool command_is_group(const char *word);
+
+/* Help as text: all commands, those of a group, or one. */
 void command_help_all(struct buf *out);
+void command_help_group(const char *group, struct buf *out);
 void command_help(const struct command *command, struct buf *out);
 
 command_fn command_classify, command_config, command_docs, command_help_run,

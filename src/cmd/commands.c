@@ -98,19 +98,48 @@ void command_help(const struct command *command, struct buf *out)
                       "`olho config --help`.\n");
 }
 
-void command_help_all(struct buf *out)
+bool command_is_group(const char *word)
 {
+    size_t len = strlen(word);
+    int i;
+
+    for (i = 0; i < command_count; i++)
+        if (len > 0 && strncmp(commands[i].name, word, len) == 0 &&
+            commands[i].name[len] == ' ')
+            return true;
+    return false;
+}
+
+/* The commands that begin with group and a space; NULL: all. */
+static void add_commands(const char *group, struct buf *out)
+{
+    size_t len = group != NULL ? strlen(group) : 0;
     char left[80];
     int i;
 
+    for (i = 0; i < command_count; i++) {
+        const char *name = commands[i].name;
+
+        if (group != NULL &&
+            (strncmp(name, group, len) != 0 || name[len] != ' '))
+            continue;
+        snprintf(left, sizeof left, "%s %s", name, commands[i].usage);
+        buf_printf(out, "  %-40s %s\n", left, commands[i].help);
+    }
+}
+
+void command_help_group(const char *group, struct buf *out)
+{
+    buf_printf(out, "usage: olho %s COMMAND [--flag...] [WORD...]\n\n", group);
+    add_commands(group, out);
+}
+
+void command_help_all(struct buf *out)
+{
     buf_add_text(out, "olho recognises images: it classifies them, finds "
                       "similar ones and serves both over HTTP.\n\n"
                       "usage: olho COMMAND [--flag...] [WORD...]\n\n");
-    for (i = 0; i < command_count; i++) {
-        snprintf(left, sizeof left, "%s %s", commands[i].name,
-                 commands[i].usage);
-        buf_printf(out, "  %-40s %s\n", left, commands[i].help);
-    }
+    add_commands(NULL, out);
     buf_add_text(out, "\n`olho COMMAND --help` says more; `olho config --help` "
                       "lists the settings.\n");
 }

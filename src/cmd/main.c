@@ -12,7 +12,9 @@ static int print_help(const struct arguments *arguments)
     struct buf text;
 
     buf_init(&text, 1 << 20);
-    if (arguments->command == NULL)
+    if (arguments->group != NULL)
+        command_help_group(arguments->group, &text);
+    else if (arguments->command == NULL)
         command_help_all(&text);
     else
         command_help(arguments->command, &text);
@@ -54,7 +56,7 @@ int main(int argc, char **argv)
     if (err.code == ERR_INVALID && code == EXIT_FAILED)
         code = EXIT_USAGE;
     arguments_release(&arguments);
-    if (fflush(stdout) != 0 && code == EXIT_FINE)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_FINE)
         code = EXIT_FAILED;
     return code;
 }

@@ -83,9 +83,12 @@ static void print_address(const struct app *app)
     fflush(stdout);
 }
 
-/* Settings that may change while it runs; the rest keep their values. */
-static void reload(void)
+/* Settings that may change while it runs; the rest keep their values, and so
+ * does what a flag says. */
+static void reload(const struct arguments *arguments)
 {
+    const struct option *level =
+        option_find(config_options, config_option_count, "LOG_LEVEL");
     struct config config = {0};
     struct err err = {0};
 
@@ -94,14 +97,16 @@ static void reload(void)
         log_write(LOG_ERROR, "settings are not reloaded",
                   log_text("why", err.text));
     } else {
-        log_set_level((enum log_level)config.log_level);
+        if (arguments->sources[level - config_options] != OPTION_FROM_FLAG)
+            log_set_level((enum log_level)config.log_level);
         log_write(LOG_INFO, "settings are reloaded");
     }
     config_release(&config);
 }
 
 /* Waits for a signal that ends the server. */
-static void wait_for_end(const sigset_t *signals)
+static void wait_for_end(const struct arguments *arguments,
+                         const sigset_t *signals)
 {
     int number;
 
@@ -110,7 +115,7 @@ static void wait_for_end(const sigset_t *signals)
             continue;
         if (number != SIGHUP)
             return;
-        reload();
+        reload(arguments);
     }
 }
 
@@ -188,7 +193,7 @@ int command_serve(struct arguments *arguments, struct err *err)
         rc = start(&app, err);
     if (rc == 0) {
         print_address(&app);
-        wait_for_end(&signals);
+        wait_for_end(arguments, &signals);
         stop(&app, &signals);
     }
     work_free(app.batch_pool);

@@ -20,8 +20,9 @@ def test_a_request_under_way_is_finished_after_sigterm(serve, photos):
     server = serve({"WORKERS": 1})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(batch, server, photos, 4)
+        process.until(lambda: server.metric("olho_queue_seconds_count") == 1)
         second = pool.submit(batch, server, photos, 4)
-        process.until(lambda: server.metric("olho_queue_waiting") >= 1)
+        process.until(lambda: server.metric("olho_queue_waiting") == 1)
         server.process.send_signal(signal.SIGTERM)
         for reply in (first.result(), second.result()):
             assert reply.status_code == 200
@@ -128,9 +129,9 @@ def test_past_the_queue_it_answers_429_at_once(serve, photos):
     server = serve({"WORKERS": 1, "QUEUE_MAX": 1})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         slow = [pool.submit(batch, server, photos, 4)]
-        process.until(lambda: server.metric("olho_upload_bytes") > 0)
+        process.until(lambda: server.metric("olho_queue_seconds_count") == 1)
         slow.append(pool.submit(batch, server, photos, 4))
-        process.until(lambda: server.metric("olho_queue_waiting") >= 1)
+        process.until(lambda: server.metric("olho_queue_waiting") == 1)
         shed = server.classify(photos[0])
         text = check_error(shed, 429)
         assert "1" in text
