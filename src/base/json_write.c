@@ -175,6 +175,7 @@ void json_put_double(struct json_writer *json, double value)
 {
     char text[NUMBER_LEN_MAX];
     int len = 0, precision;
+    double read;
 
     if (!isfinite(value)) {
         json_put_null(json);
@@ -182,7 +183,9 @@ void json_put_double(struct json_writer *json, double value)
     }
     for (precision = 15; precision <= DECIMALS_MAX; precision++) {
         len = snprintf(text, sizeof text, "%.*g", precision, value);
-        if (strtod(text, NULL) == value)
+        /* By bits, for threads that take denormal numbers as 0. */
+        read = strtod(text, NULL);
+        if (memcmp(&read, &value, sizeof read) == 0)
             break;
     }
     if (strpbrk(text, ".e") == NULL) {

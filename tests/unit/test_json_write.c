@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include <fenv.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -135,6 +136,13 @@ static float float_of(uint32_t bits)
     return value;
 }
 
+static bool reads_back(const char *text, float value)
+{
+    float read = strtof(text, NULL);
+
+    return memcmp(&read, &value, sizeof read) == 0;
+}
+
 /* The shortest of the texts that printf gives and that read back. Just above a
  * power of two a text of the same length that is not the nearest may do. */
 static int fewest_digits(float value)
@@ -144,7 +152,7 @@ static int fewest_digits(float value)
 
     for (digits = 1; digits < 9; digits++) {
         snprintf(text, sizeof text, "%.*e", digits - 1, (double)value);
-        if (strtof(text, NULL) == value)
+        if (reads_back(text, value))
             break;
     }
     return digits;
@@ -171,12 +179,11 @@ TEST(json_float_reads_back_to_the_same_bits)
     uint64_t bits;
 
     for (bits = 0; bits < (uint64_t)1 << 32; bits += 3989) {
-        float value = float_of((uint32_t)bits), read;
+        float value = float_of((uint32_t)bits);
 
         if (!isfinite(value))
             continue;
-        read = strtof(float_text(value), NULL);
-        if (memcmp(&read, &value, sizeof read) != 0)
+        if (!reads_back(float_text(value), value))
             test_fail(__FILE__, __LINE__, "%08x prints as %s", (unsigned)bits,
                       float_text(value));
     }
@@ -187,15 +194,16 @@ TEST(json_float_has_no_digit_too_many)
     uint64_t bits;
     uint32_t exponent, near;
 
+    /* The network's library leaves its thread taking denormal floats as 0. */
+    fesetenv(FE_DFL_ENV);
     for (bits = 1; bits < (uint64_t)255 << 23; bits += 99991)
         CHECK_INT(digits_in(float_text(float_of((uint32_t)bits))),
                   fewest_digits(float_of((uint32_t)bits)));
     for (exponent = 1; exponent < 255; exponent++) {
         for (near = 0; near < 3; near++) {
             float value = float_of((exponent << 23) + near - 1);
-            float read = strtof(float_text(value), NULL);
 
-            CHECK(read == value);
+            CHECK(reads_back(float_text(value), value));
             CHECK(digits_in(float_text(value)) <= fewest_digits(value));
         }
     }
