@@ -11,7 +11,7 @@
 
 enum {
     ROWS = 16,
-    TILE_PX = 80, /* 15 KB of turned columns: half of the first cache */
+    TILE_PX = 64, /* 15 KB of turned columns: half of the first cache */
 };
 
 static size_t columns_len(int tile_px)
@@ -221,29 +221,37 @@ static inline __m256i weigh_bytes(__m256i sum, __m256i weight,
     return _mm256_add_epi32(sum, _mm256_mullo_epi32(weight, value));
 }
 
-/* 32 bytes at `at` of each row to 32 bytes. */
-static inline void down32(const int32_t *fixed, int taps,
-                          const uint8_t *const *rows, size_t at, uint8_t *out)
+/* Four sums of 8 to 32 bytes. */
+static inline void store_bytes(const __m256i *sums, uint8_t *out)
 {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i bytes = _mm256_packus_epi16(narrow(sums), narrow(sums + 2));
+
+    _mm256_storeu_si256((void *)out, _mm256_permutevar8x32_epi32(bytes, order));
+}
+
+/* 64 bytes at `at` of each row to 64 bytes. */
+static inline void down64(const int32_t *fixed, int taps,
+                          const uint8_t *const *rows, size_t at, uint8_t *out)
+{
     const __m256i half = _mm256_set1_epi32(1 << (AXIS_FIXED_BITS - 1));
-    __m256i a = half, b = half, c = half, d = half;
+    __m256i sums[8] = {half, half, half, half, half, half, half, half};
 
     for (int tap = 0; tap < taps; tap++) {
         const __m256i weight = _mm256_set1_epi32(fixed[tap]);
         const uint8_t *bytes = rows[tap] + at;
 
-        a = weigh_bytes(a, weight, bytes);
-        b = weigh_bytes(b, weight, bytes + 8);
-        c = weigh_bytes(c, weight, bytes + 16);
-        d = weigh_bytes(d, weight, bytes + 24);
+        sums[0] = weigh_bytes(sums[0], weight, bytes);
+        sums[1] = weigh_bytes(sums[1], weight, bytes + 8);
+        sums[2] = weigh_bytes(sums[2], weight, bytes + 16);
+        sums[3] = weigh_bytes(sums[3], weight, bytes + 24);
+        sums[4] = weigh_bytes(sums[4], weight, bytes + 32);
+        sums[5] = weigh_bytes(sums[5], weight, bytes + 40);
+        sums[6] = weigh_bytes(sums[6], weight, bytes + 48);
+        sums[7] = weigh_bytes(sums[7], weight, bytes + 56);
     }
-    a = _mm256_packs_epi32(_mm256_srai_epi32(a, AXIS_FIXED_BITS),
-                           _mm256_srai_epi32(b, AXIS_FIXED_BITS));
-    c = _mm256_packs_epi32(_mm256_srai_epi32(c, AXIS_FIXED_BITS),
-                           _mm256_srai_epi32(d, AXIS_FIXED_BITS));
-    a = _mm256_packus_epi16(a, c);
-    _mm256_storeu_si256((void *)out, _mm256_permutevar8x32_epi32(a, order));
+    store_bytes(sums, out);
+    store_bytes(sums + 4, out + 32);
 }
 
 /* The rows of the ring have slack after them, so the last block may read more
@@ -252,14 +260,14 @@ static void down(const int32_t *fixed, int taps, const uint8_t *const *rows,
                  int len, uint8_t *out)
 {
     const size_t all = (size_t)len;
-    uint8_t rest[32];
+    uint8_t rest[64];
     size_t i = 0;
 
-    for (; i + 32 <= all; i += 32)
-        down32(fixed, taps, rows, i, out + i);
+    for (; i + 64 <= all; i += 64)
+        down64(fixed, taps, rows, i, out + i);
     if (i == all)
         return;
-    down32(fixed, taps, rows, i, rest);
+    down64(fixed, taps, rows, i, rest);
     memcpy(out + i, rest, all - i);
 }
 

@@ -281,9 +281,10 @@ static void finish_fixed(struct job *job, int y, uint8_t *out)
 
     while (job->resampled < first + count)
         resample_batch(job);
-    for (int tap = 0; tap < count; tap++)
-        job->window[tap] =
-            job->ring + job->stride * (size_t)((first + tap) % job->ring_len);
+    for (int tap = 0, slot = first % job->ring_len; tap < count; tap++) {
+        job->window[tap] = job->ring + job->stride * (size_t)slot;
+        slot = slot + 1 < job->ring_len ? slot + 1 : 0;
+    }
     job->kernels->down(rows->fixed + (size_t)y * (size_t)rows->taps_max, count,
                        job->window, job->columns.len * 3, out);
 }
@@ -300,10 +301,10 @@ static void finish_float(struct job *job, int y, float *out)
                                    source_row(job, job->resampled),
                                    job->ring_float + job->stride * slot);
     }
-    for (int tap = 0; tap < count; tap++)
-        job->window_float[tap] =
-            job->ring_float +
-            job->stride * (size_t)((first + tap) % job->ring_len);
+    for (int tap = 0, slot = first % job->ring_len; tap < count; tap++) {
+        job->window_float[tap] = job->ring_float + job->stride * (size_t)slot;
+        slot = slot + 1 < job->ring_len ? slot + 1 : 0;
+    }
     job->kernels->down_float(rows->weights + (size_t)y * (size_t)rows->taps_max,
                              count, job->window_float, job->columns.len * 3,
                              out);
