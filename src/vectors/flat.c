@@ -21,11 +21,14 @@
 
 enum { RUN_LEN = 256 };
 
-/* Squares and products of two vectors as long as this cannot overflow; NaN and
- * infinities are not below it. A shorter one than the other has no direction
- * that float32 could hold. */
+/* Squares and products of two vectors as long as this cannot overflow, with
+ * room to spare; NaN and infinities are not below it. The cosine of a vector
+ * shorter than the other limit would be all rounding. */
 static const float square_max = 1e37F;
 static const float square_min = 1e-30F;
+
+/* Of a file the limits are wider: another processor's sum rounded otherwise. */
+static const float file_slack = 2;
 
 struct flat {
     const struct dot_kernels *kernels;
@@ -34,7 +37,7 @@ struct flat {
     enum flat_metric metric;
     struct flat_rows rows;
     struct flat_ids *ids;    /* owned */
-    pthread_mutex_t writing; /* guards what follows */
+    pthread_mutex_t writing; /* guards what follows, and adding to the above */
     struct flat_file *file;  /* owned */
     bool is_batch;           /* between flat_begin and flat_commit */
     int64_t batch_count;     /* records written in it */
@@ -52,17 +55,17 @@ const char *flat_metric_name(enum flat_metric metric)
 
 /* The square of the vector's length into *out, when it can be searched. */
 static int check_vector(const struct flat *index, const float *vector,
-                        float *out, struct err *err)
+                        float slack, float *out, struct err *err)
 {
     float square = 0;
 
     index->kernels->inner(vector, &vector, 1, index->dim, &square);
-    if (!(square <= square_max))
+    if (!(square <= square_max * slack))
         return err_set(err, ERR_INVALID,
                        "the vector has NaN, infinite or huge numbers "
                        "(its length must be below %.0e)",
                        sqrt((double)square_max));
-    if (index->metric == FLAT_COSINE && square < square_min)
+    if (index->metric == FLAT_COSINE && square < square_min / slack)
         return err_set(err, ERR_INVALID,
                        "the vector has length 0, so no cosine");
     *out = square;
@@ -115,7 +118,7 @@ static int take_entry(struct flat *index, const struct flat_record *seen,
     if (seen->id != count)
         return err_set(err, ERR_CORRUPT, "entry %lld where %lld should be",
                        (long long)seen->id, (long long)count);
-    if (check_vector(index, seen->vector, &square, &why) != 0 ||
+    if (check_vector(index, seen->vector, file_slack, &square, &why) != 0 ||
         clean_sha256(seen->sha256, sha256, &why) != 0)
         return err_set(err, ERR_CORRUPT, "entry %lld: %s", (long long)count,
                        why.text);
@@ -210,10 +213,11 @@ void flat_close(struct flat *index)
 
 int flat_refresh(struct flat *index, struct err *err)
 {
-    int rc;
+    bool has_more = false;
+    int rc = flat_file_has_more(index->file, &has_more, err);
 
-    if (index->mode == FLAT_WRITE)
-        return 0;
+    if (rc || !has_more || index->mode == FLAT_WRITE)
+        return rc;
     pthread_mutex_lock(&index->writing);
     rc = flat_file_refresh(index->file, take_record, index, err);
     pthread_mutex_unlock(&index->writing);
@@ -310,7 +314,7 @@ int flat_add(struct flat *index, const float *vector, const char *path,
     if (rc == 0)
         rc = clean_sha256(sha256 == NULL ? "" : sha256, digits, err);
     if (rc == 0)
-        rc = check_vector(index, vector, &square, err);
+        rc = check_vector(index, vector, 1, &square, err);
     if (rc)
         return rc;
     pthread_mutex_lock(&index->writing);
@@ -444,6 +448,7 @@ int flat_search(struct flat *index, const float *query, int dim, int k,
 {
     struct near hits[FLAT_K_MAX];
     struct search search = {.query = query, .nearest = {hits, 0, k}};
+    bool has_more = false;
     float square = 0;
     int rc;
 
@@ -454,11 +459,11 @@ int flat_search(struct flat *index, const float *query, int dim, int k,
     if (k < 1 || k > FLAT_K_MAX)
         return err_set(err, ERR_INVALID, "k is %d; it must be 1..%d", k,
                        FLAT_K_MAX);
-    rc = check_vector(index, query, &square, err);
+    rc = check_vector(index, query, 1, &square, err);
     if (rc == 0)
         rc = find_exclude(index, exclude_sha256, &search.exclude, err);
     if (rc == 0)
-        rc = flat_file_check_len(index->file, err);
+        rc = flat_file_has_more(index->file, &has_more, err);
     if (rc)
         return rc;
     search.scale = scale_of(index, square);
@@ -485,9 +490,7 @@ void flat_info(struct flat *index, struct flat_info *out)
     out->metric = index->metric;
     out->kernels = index->kernels->name;
     out->count = flat_rows_count(&index->rows);
-    pthread_mutex_lock(&index->writing);
     memcpy(out->model, flat_file_shape(index->file)->model, sizeof out->model);
     out->torn_len = flat_file_torn_len(index->file);
     out->file_len = flat_file_len(index->file);
-    pthread_mutex_unlock(&index->writing);
 }

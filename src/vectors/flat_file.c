@@ -23,11 +23,11 @@ struct flat_file {
     struct flat_shape shape;
     uint32_t crc; /* the header's */
     struct flat_map map;
-    uint8_t *draft;      /* room for one record; owned, FLAT_WRITE only */
-    _Atomic int64_t len; /* of the header and the whole records */
-    int64_t durable_len; /* of that, known to be on disk */
-    int64_t torn_len;    /* bytes after len, cut off or left alone */
-    bool is_broken;      /* a sync or a cut failed: no more records */
+    uint8_t *draft;           /* room for one record; owned, FLAT_WRITE only */
+    _Atomic int64_t len;      /* of the header and the whole records */
+    _Atomic int64_t torn_len; /* bytes after len, cut off or left alone */
+    int64_t durable_len;      /* of len, known to be on disk */
+    bool is_broken;           /* a sync or a cut failed: no more records */
 };
 
 static int fail_errno(const struct flat_file *file, const char *what,
@@ -394,11 +394,14 @@ int flat_file_refresh(struct flat_file *file, flat_visit_fn *visit, void *user,
     return rc;
 }
 
-int flat_file_check_len(const struct flat_file *file, struct err *err)
+int flat_file_has_more(const struct flat_file *file, bool *out, struct err *err)
 {
     int64_t size = 0;
+    int rc = check_size(file, &size, err);
 
-    return check_size(file, &size, err);
+    if (rc == 0)
+        *out = size != file->len || file->torn_len != 0;
+    return rc;
 }
 
 /* --- write ------------------------------------------------------------ */

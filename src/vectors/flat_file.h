@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The append-only file of an index: locked, checked, mapped and synced.
  *
- * One thread at a time; the records that it hands out are mapped, constant,
- * and may be read by any thread until flat_file_close. */
+ * One thread at a time, but that those marked "beside" may run beside
+ * anything. The records that are handed out are mapped, constant, and may be
+ * read by any thread until flat_file_close. */
 #ifndef OLHO_VECTORS_FLAT_FILE_H
 #define OLHO_VECTORS_FLAT_FILE_H
 
@@ -25,9 +26,11 @@ MUST_CHECK int flat_file_open(const char *path, enum flat_mode mode,
                               struct flat_file **out, struct err *err);
 void flat_file_close(struct flat_file *file); /* NULL is allowed */
 
+/* Beside: the shape, the bytes of header and whole records, and those after
+ * them that were cut off or left alone. */
 const struct flat_shape *flat_file_shape(const struct flat_file *file);
-int64_t flat_file_len(const struct flat_file *file);      /* whole records */
-int64_t flat_file_torn_len(const struct flat_file *file); /* bytes after */
+int64_t flat_file_len(const struct flat_file *file);
+int64_t flat_file_torn_len(const struct flat_file *file);
 
 /* Sees one record: `seen` borrows bytes that were checked and go away, `head`
  * is the same record where it is mapped. */
@@ -40,15 +43,15 @@ typedef int flat_visit_fn(void *user, const struct flat_record *seen,
 MUST_CHECK int flat_file_load(struct flat_file *file, flat_visit_fn *visit,
                               void *user, struct err *err);
 
-/* Visits the records that another process has added since. Cheap when there
- * are none. */
+/* Visits the records that another process has added since. */
 MUST_CHECK int flat_file_refresh(struct flat_file *file, flat_visit_fn *visit,
                                  void *user, struct err *err);
 
-/* Fails with ERR_CORRUPT when the file is shorter than what was read from it:
- * then the mapped records are not to be touched. May run beside anything. */
-MUST_CHECK int flat_file_check_len(const struct flat_file *file,
-                                   struct err *err);
+/* Beside: whether there may be records that were not read; one fstat. Fails
+ * with ERR_CORRUPT when the file is shorter than what was read from it: then
+ * the mapped records are not to be touched. */
+MUST_CHECK int flat_file_has_more(const struct flat_file *file, bool *out,
+                                  struct err *err);
 
 /* Writes a record after the last; *out is where it is mapped. It is durable
  * after flat_file_sync. On failure (ERR_IO, ERR_UNAVAILABLE) nothing of it is
