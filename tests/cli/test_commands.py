@@ -63,6 +63,17 @@ def test_an_unknown_command_suggests_the_nearest(room, wrong, right):
     assert wrong in done.stderr and right in done.stderr
 
 
+def test_a_group_lists_its_commands(room):
+    for args in (["index"], ["index", "--help"], ["help", "index"]):
+        done = room.run(*args)
+        assert done.returncode == 0, done.stderr
+        assert "index add" in done.stdout and "index info" in done.stdout
+        assert "classify" not in done.stdout
+    done = room.run("index", "list")
+    assert done.returncode == 2
+    assert "index list" in done.stderr and "index --help" in done.stderr
+
+
 def test_an_unknown_command_far_from_all_suggests_help(room):
     done = room.run("xyzzy")
     assert done.returncode in (1, 2)
