@@ -487,6 +487,44 @@ TEST(server_forgets_clients_that_reset_while_a_worker_runs)
     wire_stop();
 }
 
+TEST(server_takes_the_next_connection_when_one_of_its_few_ends)
+{
+    struct http_options options = wire_options();
+    int first, second, third;
+
+    options.connections_max = 2;
+    wire_start(&options);
+    first = wire_open();
+    second = wire_open();
+    wire_send(first, "GET /hello " HOST "\r\n");
+    CHECK_INT(wire_read(first).status, 200);
+    wire_send(second, "GET /hello " HOST "\r\n");
+    CHECK_INT(wire_read(second).status, 200);
+    third = wire_open();
+    wire_send(third, "GET /hello " HOST "\r\n");
+    CHECK(!wire_is_readable(third, 100));
+    wire_close(first);
+    CHECK_INT(wire_read(third).status, 200);
+    wire_stop();
+}
+
+TEST(server_limits_the_connections_of_one_client)
+{
+    struct http_options options = wire_options();
+    int first, second;
+
+    options.connections_per_client_max = 1;
+    wire_start(&options);
+    first = wire_open();
+    wire_send(first, "GET /hello " HOST "\r\n");
+    CHECK_INT(wire_read(first).status, 200);
+    second = wire_open();
+    CHECK(wire_is_ended(second));
+    wire_send(first, "GET /hello " HOST "\r\n");
+    CHECK_INT(wire_read(first).status, 200);
+    wire_stop();
+}
+
 TEST(server_outlives_a_thousand_connections)
 {
     enum { COUNT = 1000, FILES = 2 * COUNT + 600 };
