@@ -180,7 +180,7 @@ static bool add_block(struct arena *arena, size_t len)
     block = block_try(block_len);
     if (block == NULL)
         return false;
-    if (arena->first == NULL)
+    if (arena->last == NULL)
         arena->first = block;
     else
         arena->last->next = block;
