@@ -58,11 +58,12 @@ struct kernels {
     void (*down)(const int32_t *fixed, int taps, const uint8_t *const *rows,
                  int len, uint8_t *out);
 
-    /* The same two with float weights, not rounded between the passes. */
-    void (*across_float)(const struct axis *axis, const uint8_t *row,
-                         float *out);
-    void (*down_float)(const float *weights, int taps, const float *const *rows,
-                       int len, float *out);
+    /* With float weights the vertical pass is the first, straight from the
+     * image, and nothing is rounded between the two. `across_float` may read
+     * one element after the row. */
+    void (*down_float)(const float *weights, int taps,
+                       const uint8_t *const *rows, int len, float *out);
+    void (*across_float)(const struct axis *axis, const float *row, float *out);
 
     /* A finished row to planes or interleaved, of bytes or of floats. */
     void (*planes)(const uint8_t *row, int width,

@@ -7,8 +7,8 @@
 
 #include "image/kernels.h"
 
-void avx2_across_float(const struct axis *axis, const uint8_t *row, float *out);
-void avx2_down_float(const float *weights, int taps, const float *const *rows,
+void avx2_across_float(const struct axis *axis, const float *row, float *out);
+void avx2_down_float(const float *weights, int taps, const uint8_t *const *rows,
                      int len, float *out);
 void avx2_planes(const uint8_t *row, int width,
                  const struct kernel_target *target);

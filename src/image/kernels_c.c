@@ -52,35 +52,34 @@ static void down(const int32_t *fixed, int taps, const uint8_t *const *rows,
     }
 }
 
-static void across_float(const struct axis *axis, const uint8_t *row,
-                         float *out)
-{
-    for (int i = 0; i < axis->len; i++, out += 3) {
-        const float *weights =
-            axis->weights + (size_t)i * (size_t)axis->taps_max;
-        const uint8_t *pixel = row + (size_t)axis->first[i] * 3;
-        float red = 0.0F, green = 0.0F, blue = 0.0F;
-
-        for (int tap = 0; tap < axis->count[i]; tap++, pixel += 3) {
-            red += weights[tap] * (float)pixel[0];
-            green += weights[tap] * (float)pixel[1];
-            blue += weights[tap] * (float)pixel[2];
-        }
-        out[0] = red;
-        out[1] = green;
-        out[2] = blue;
-    }
-}
-
-static void down_float(const float *weights, int taps, const float *const *rows,
-                       int len, float *out)
+static void down_float(const float *weights, int taps,
+                       const uint8_t *const *rows, int len, float *out)
 {
     for (int i = 0; i < len; i++) {
         float sum = 0.0F;
 
         for (int tap = 0; tap < taps; tap++)
-            sum += weights[tap] * rows[tap][i];
+            sum += weights[tap] * (float)rows[tap][i];
         out[i] = sum;
+    }
+}
+
+static void across_float(const struct axis *axis, const float *row, float *out)
+{
+    for (int i = 0; i < axis->len; i++, out += 3) {
+        const float *weights =
+            axis->weights + (size_t)i * (size_t)axis->taps_max;
+        const float *pixel = row + (size_t)axis->first[i] * 3;
+        float red = 0.0F, green = 0.0F, blue = 0.0F;
+
+        for (int tap = 0; tap < axis->count[i]; tap++, pixel += 3) {
+            red += weights[tap] * pixel[0];
+            green += weights[tap] * pixel[1];
+            blue += weights[tap] * pixel[2];
+        }
+        out[0] = red;
+        out[1] = green;
+        out[2] = blue;
     }
 }
 

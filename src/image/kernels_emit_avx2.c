@@ -3,46 +3,13 @@
 #include "image/kernels_avx2.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 static inline __m128i load16(const uint8_t *bytes)
 {
     return _mm_loadu_si128((const void *)bytes);
 }
 
-/* A pixel that another follows, and one that is the row's last. */
-static inline __m128 load_pixel(const uint8_t *pixel)
-{
-    int32_t bytes;
-
-    memcpy(&bytes, pixel, sizeof bytes);
-    return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes)));
-}
-
-static inline __m128 load_last(const uint8_t *pixel)
-{
-    return _mm_cvtepi32_ps(_mm_setr_epi32(pixel[0], pixel[1], pixel[2], 0));
-}
-
-void avx2_across_float(const struct axis *axis, const uint8_t *row, float *out)
-{
-    for (int i = 0; i < axis->len; i++, out += 3) {
-        const float *weights =
-            axis->weights + (size_t)i * (size_t)axis->taps_max;
-        const uint8_t *pixel = row + (size_t)axis->first[i] * 3;
-        const int last = axis->count[i] - 1;
-        __m128 sum = _mm_setzero_ps();
-
-        for (int tap = 0; tap < last; tap++, pixel += 3)
-            sum = _mm_add_ps(
-                sum, _mm_mul_ps(_mm_set1_ps(weights[tap]), load_pixel(pixel)));
-        sum = _mm_add_ps(
-            sum, _mm_mul_ps(_mm_set1_ps(weights[last]), load_last(pixel)));
-        _mm_storeu_ps(out, sum);
-    }
-}
-
-void avx2_down_float(const float *weights, int taps, const float *const *rows,
+void avx2_down_float(const float *weights, int taps, const uint8_t *const *rows,
                      int len, float *out)
 {
     int i = 0;
@@ -50,18 +17,51 @@ void avx2_down_float(const float *weights, int taps, const float *const *rows,
     for (; i + 8 <= len; i += 8) {
         __m256 sum = _mm256_setzero_ps();
 
-        for (int tap = 0; tap < taps; tap++)
-            sum = _mm256_add_ps(sum,
-                                _mm256_mul_ps(_mm256_set1_ps(weights[tap]),
-                                              _mm256_loadu_ps(rows[tap] + i)));
+        for (int tap = 0; tap < taps; tap++) {
+            const void *bytes = rows[tap] + i;
+            __m256i value = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes));
+
+            sum = _mm256_add_ps(sum, _mm256_mul_ps(_mm256_set1_ps(weights[tap]),
+                                                   _mm256_cvtepi32_ps(value)));
+        }
         _mm256_storeu_ps(out + i, sum);
     }
     for (; i < len; i++) {
         float sum = 0.0F;
 
         for (int tap = 0; tap < taps; tap++)
-            sum += weights[tap] * rows[tap][i];
+            sum += weights[tap] * (float)rows[tap][i];
         out[i] = sum;
+    }
+}
+
+/* The fourth value of a vector is the next pixel's, and is written over. */
+static inline __m128 add_pixel(__m128 sum, float weight, const float *pixel)
+{
+    return _mm_add_ps(sum,
+                      _mm_mul_ps(_mm_set1_ps(weight), _mm_loadu_ps(pixel)));
+}
+
+static inline void store_last(__m128 sum, float *out)
+{
+    _mm_storel_pi((void *)out, sum);
+    _mm_store_ss(out + 2, _mm_movehl_ps(sum, sum));
+}
+
+void avx2_across_float(const struct axis *axis, const float *row, float *out)
+{
+    const float *weights = axis->weights;
+
+    for (int i = 0; i < axis->len; i++, weights += axis->taps_max) {
+        const float *pixel = row + (size_t)axis->first[i] * 3;
+        __m128 sum = _mm_setzero_ps();
+
+        for (int tap = 0; tap < axis->count[i]; tap++, pixel += 3)
+            sum = add_pixel(sum, weights[tap], pixel);
+        if (i + 1 < axis->len)
+            _mm_storeu_ps(out + 3 * i, sum);
+        else
+            store_last(sum, out + 3 * i);
     }
 }
 

@@ -4,7 +4,6 @@
 #include "image/kernels_neon.h"
 
 #include <arm_neon.h>
-#include <string.h>
 
 static inline float32x4_t add_product(float32x4_t sum, float weight,
                                       float32x4_t value)
@@ -12,58 +11,55 @@ static inline float32x4_t add_product(float32x4_t sum, float weight,
     return vaddq_f32(sum, vmulq_n_f32(value, weight));
 }
 
-/* A pixel that another follows, and one that is the row's last. */
-static inline float32x4_t load_pixel(const uint8_t *pixel)
-{
-    uint32_t bytes;
-    uint16x8_t wide;
-
-    memcpy(&bytes, pixel, sizeof bytes);
-    wide = vmovl_u8(vcreate_u8(bytes));
-    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide)));
-}
-
-static inline float32x4_t load_last(const uint8_t *pixel)
-{
-    const float values[4] = {pixel[0], pixel[1], pixel[2], 0.0F};
-
-    return vld1q_f32(values);
-}
-
-void neon_across_float(const struct axis *axis, const uint8_t *row, float *out)
-{
-    for (int i = 0; i < axis->len; i++, out += 3) {
-        const float *weights =
-            axis->weights + (size_t)i * (size_t)axis->taps_max;
-        const uint8_t *pixel = row + (size_t)axis->first[i] * 3;
-        const int last = axis->count[i] - 1;
-        float32x4_t sum = vdupq_n_f32(0.0F);
-
-        for (int tap = 0; tap < last; tap++, pixel += 3)
-            sum = add_product(sum, weights[tap], load_pixel(pixel));
-        sum = add_product(sum, weights[last], load_last(pixel));
-        vst1q_f32(out, sum);
-    }
-}
-
-void neon_down_float(const float *weights, int taps, const float *const *rows,
+void neon_down_float(const float *weights, int taps, const uint8_t *const *rows,
                      int len, float *out)
 {
     int i = 0;
 
-    for (; i + 4 <= len; i += 4) {
-        float32x4_t sum = vdupq_n_f32(0.0F);
+    for (; i + 8 <= len; i += 8) {
+        float32x4_t low = vdupq_n_f32(0.0F), high = low;
 
-        for (int tap = 0; tap < taps; tap++)
-            sum = add_product(sum, weights[tap], vld1q_f32(rows[tap] + i));
-        vst1q_f32(out + i, sum);
+        for (int tap = 0; tap < taps; tap++) {
+            uint16x8_t wide = vmovl_u8(vld1_u8(rows[tap] + i));
+
+            low = add_product(low, weights[tap],
+                              vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide))));
+            high = add_product(high, weights[tap],
+                               vcvtq_f32_u32(vmovl_high_u16(wide)));
+        }
+        vst1q_f32(out + i, low);
+        vst1q_f32(out + i + 4, high);
     }
     for (; i < len; i++) {
         float sum = 0.0F;
 
         for (int tap = 0; tap < taps; tap++)
-            sum += weights[tap] * rows[tap][i];
+            sum += weights[tap] * (float)rows[tap][i];
         out[i] = sum;
+    }
+}
+
+/* The fourth value of a vector is the next pixel's, and is written over. */
+static inline void store_last(float32x4_t sum, float *out)
+{
+    vst1_f32(out, vget_low_f32(sum));
+    vst1q_lane_f32(out + 2, sum, 2);
+}
+
+void neon_across_float(const struct axis *axis, const float *row, float *out)
+{
+    const float *weights = axis->weights;
+
+    for (int i = 0; i < axis->len; i++, weights += axis->taps_max) {
+        const float *pixel = row + (size_t)axis->first[i] * 3;
+        float32x4_t sum = vdupq_n_f32(0.0F);
+
+        for (int tap = 0; tap < axis->count[i]; tap++, pixel += 3)
+            sum = add_product(sum, weights[tap], vld1q_f32(pixel));
+        if (i + 1 < axis->len)
+            vst1q_f32(out + 3 * i, sum);
+        else
+            store_last(sum, out + 3 * i);
     }
 }
 

@@ -13,6 +13,10 @@ enum mode {
     MODE_FLOAT, /* the others: floats to the end */
 };
 
+struct span {
+    int from, len;
+};
+
 struct job {
     const struct transform *transform;
     const struct image *image;
@@ -22,29 +26,28 @@ struct job {
     struct axis_plan columns_plan, rows_plan;
     struct axis columns, rows;
 
-    /* The source rows that any target row reads, ascending. The ring and
-     * rows.first count in these, so what is skipped costs nothing. */
-    int *needed;
-    int *position; /* of a source row in needed; then free */
-    int needed_count;
-    int resampled; /* of needed: how many have been through the first pass */
+    /* The part of the source that is read; `first` of both axes counts from
+     * its corner. */
+    struct span source_columns, source_rows;
 
-    /* Row n of needed lies at n % ring_len; a row is `stride` elements. */
+    /* With fixed weights: row n of the part, once resampled, lies at
+     * n % ring_len in the ring, `stride` bytes each. */
+    int resampled; /* rows that have been through the first pass */
     int ring_len;
     size_t stride;
     uint8_t *ring;
-    float *ring_float;
-    const uint8_t **window; /* rows.taps_max pointers into the ring */
-    const float **window_float;
+    struct kernel_across across;
+    struct tile *tiles; /* the same as across.tiles, to be filled */
+
+    const uint8_t **window; /* rows.taps_max pointers to rows */
+    float *blended;         /* with float weights: after the first pass */
 
     /* Finished target rows; the sides that the image does not reach keep
      * their grey all the time, `blank` is grey from end to end. */
     uint8_t *line, *blank;
     float *line_float, *blank_float;
     double *weights; /* for axis_fill */
-    struct kernel_across across;
-    struct tile *tiles; /* the same as across.tiles, to be filled */
-    float *floats;      /* the result, one of the two */
+    float *floats;   /* the result, one of the two */
     uint8_t *pixels;
 };
 
@@ -82,10 +85,9 @@ static void cut_axis(struct cutter *cutter, struct axis *axis, enum mode mode)
  * overflows. */
 static void cut_job(struct job *job, struct cutter *cutter)
 {
-    const size_t height = (size_t)job->image->height_px;
     const size_t line_len = (size_t)job->transform->width_px * 3;
+    const size_t source_len = (size_t)job->image->width_px * 3;
     const size_t taps = (size_t)job->rows.taps_max;
-    const size_t ring = job->stride * (size_t)job->ring_len;
     int taps_max = job->columns.taps_max > job->rows.taps_max
                        ? job->columns.taps_max
                        : job->rows.taps_max;
@@ -93,13 +95,11 @@ static void cut_job(struct job *job, struct cutter *cutter)
     cut_axis(cutter, &job->columns, job->mode);
     cut_axis(cutter, &job->rows, job->mode);
     job->weights = cut(cutter, (size_t)taps_max + 2, sizeof *job->weights);
-    job->needed = cut(cutter, height, sizeof *job->needed);
-    job->position = cut(cutter, height, sizeof *job->position);
+    job->window = cut(cutter, taps, sizeof *job->window);
     job->line = cut(cutter, line_len, 1);
     job->blank = cut(cutter, line_len, 1);
     if (job->mode == MODE_FIXED) {
-        job->window = cut(cutter, taps, sizeof *job->window);
-        job->ring = cut(cutter, ring, 1);
+        job->ring = cut(cutter, (size_t)job->ring_len, job->stride);
         job->tiles = cut(cutter, (size_t)job->columns.len, sizeof *job->tiles);
         job->across.room = cut(
             cutter,
@@ -107,8 +107,7 @@ static void cut_job(struct job *job, struct cutter *cutter)
             1);
     }
     if (job->mode == MODE_FLOAT) {
-        job->window_float = cut(cutter, taps, sizeof *job->window_float);
-        job->ring_float = cut(cutter, ring, sizeof *job->ring_float);
+        job->blended = cut(cutter, source_len + 1, sizeof *job->blended);
         job->line_float = cut(cutter, line_len, sizeof *job->line_float);
         job->blank_float = cut(cutter, line_len, sizeof *job->blank_float);
     }
@@ -167,7 +166,7 @@ static void plan_job(struct job *job)
 {
     const struct image *image = job->image;
     const struct fit_place *place = &job->place;
-    const int at_once = job->mode == MODE_FIXED ? job->kernels->rows : 1;
+    const int at_once = job->kernels->rows;
     bool enlarges = place->columns.resized_len > image->width_px ||
                     place->rows.resized_len > image->height_px;
     enum axis_kind kind = kind_of(job->transform->filter, enlarges);
@@ -184,24 +183,21 @@ static void plan_job(struct job *job)
     job->ring_len = (job->ring_len + at_once - 1) / at_once * at_once;
 }
 
-/* Lists the source rows that are read and counts rows.first in that list. */
-static void list_needed(struct job *job)
+/* The run of source positions that an axis reads; `first` counts from its
+ * begin afterwards. */
+static struct span cut_to_span(struct axis *axis)
 {
-    const int height = job->image->height_px;
-    struct axis *rows = &job->rows;
+    int from = axis->first[0], end = from;
 
-    memset(job->position, 0, (size_t)height * sizeof *job->position);
-    for (int y = 0; y < rows->len; y++)
-        for (int tap = 0; tap < rows->count[y]; tap++)
-            job->position[rows->first[y] + tap] = 1;
-    for (int y = 0; y < height; y++) {
-        if (job->position[y] == 0)
-            continue;
-        job->position[y] = job->needed_count;
-        job->needed[job->needed_count++] = y;
+    for (int i = 0; i < axis->len; i++) {
+        const int first = axis->first[i], last = first + axis->count[i];
+
+        from = first < from ? first : from;
+        end = last > end ? last : end;
     }
-    for (int y = 0; y < rows->len; y++)
-        rows->first[y] = job->position[rows->first[y]];
+    for (int i = 0; i < axis->len; i++)
+        axis->first[i] -= from;
+    return (struct span){from, end - from};
 }
 
 static void fill_blank(struct job *job)
@@ -246,17 +242,21 @@ static void list_tiles(struct job *job)
     }
 }
 
+/* Row n of the part that is read, from its first column on. */
 static const uint8_t *source_row(const struct job *job, int n)
 {
+    const size_t row = (size_t)(job->source_rows.from + n);
+    const size_t width = (size_t)job->image->width_px;
+
     return job->image->pixels +
-           (size_t)job->needed[n] * (size_t)job->image->width_px * 3;
+           (row * width + (size_t)job->source_columns.from) * 3;
 }
 
 /* The first pass over the next rows; the last batch is made up with the last
  * row again, into slots of the ring that nobody reads. */
 static void resample_batch(struct job *job)
 {
-    const int count = job->kernels->rows, last = job->needed_count - 1;
+    const int count = job->kernels->rows, last = job->source_rows.len - 1;
     const uint8_t *rows[2 * KERNEL_ROWS_MAX];
     uint8_t *out[KERNEL_ROWS_MAX];
 
@@ -292,22 +292,13 @@ static void finish_fixed(struct job *job, int y, uint8_t *out)
 static void finish_float(struct job *job, int y, float *out)
 {
     const struct axis *rows = &job->rows;
-    const int first = rows->first[y], count = rows->count[y];
 
-    for (; job->resampled < first + count; job->resampled++) {
-        size_t slot = (size_t)(job->resampled % job->ring_len);
-
-        job->kernels->across_float(&job->columns,
-                                   source_row(job, job->resampled),
-                                   job->ring_float + job->stride * slot);
-    }
-    for (int tap = 0, slot = first % job->ring_len; tap < count; tap++) {
-        job->window_float[tap] = job->ring_float + job->stride * (size_t)slot;
-        slot = slot + 1 < job->ring_len ? slot + 1 : 0;
-    }
+    for (int tap = 0; tap < rows->count[y]; tap++)
+        job->window[tap] = source_row(job, rows->first[y] + tap);
     job->kernels->down_float(rows->weights + (size_t)y * (size_t)rows->taps_max,
-                             count, job->window_float, job->columns.len * 3,
-                             out);
+                             rows->count[y], job->window,
+                             job->source_columns.len * 3, job->blended);
+    job->kernels->across_float(&job->columns, job->blended, out);
 }
 
 static void finish_copy(const struct job *job, int y, uint8_t *out)
@@ -460,7 +451,8 @@ int resample_run(const struct transform *transform, const struct image *image,
     cut_job(&job, &cutter);
     axis_fill(&job.columns, &job.columns_plan, job.weights);
     axis_fill(&job.rows, &job.rows_plan, job.weights);
-    list_needed(&job);
+    job.source_columns = cut_to_span(&job.columns);
+    job.source_rows = cut_to_span(&job.rows);
     if (job.mode == MODE_FIXED)
         list_tiles(&job);
     fill_blank(&job);
