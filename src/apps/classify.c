@@ -147,16 +147,15 @@ static int run(const struct bundle *bundle, const struct image *image,
     return 0;
 }
 
-int classify_image(const struct app *app, struct bytes file,
-                   const struct classify_options *options, struct arena *arena,
-                   struct answer *out, struct err *err)
+static int classify(const struct app *app, struct bytes file,
+                    const struct classify_options *options, struct arena *arena,
+                    struct answer *out, struct err *err)
 {
     struct image *image = NULL;
     struct answer answer = {0};
     int64_t begin_us = clock_us();
     int rc;
 
-    assert(options->top_k >= 1 && options->top_k <= app->bundle->class_count);
     rc = decode(app, file, &image, err);
     if (rc)
         return rc;
@@ -178,4 +177,17 @@ int classify_image(const struct app *app, struct bytes file,
     judge(app->config, &answer);
     *out = answer;
     return 0;
+}
+
+int classify_image(const struct app *app, struct bytes file,
+                   const struct classify_options *options, struct arena *arena,
+                   struct answer *out, struct err *err)
+{
+    int rc;
+
+    assert(options->top_k >= 1 && options->top_k <= app->bundle->class_count);
+    engine_enter(app->bundle->engine);
+    rc = classify(app, file, options, arena, out, err);
+    engine_leave(app->bundle->engine);
+    return rc;
 }

@@ -10,6 +10,7 @@
 #include "apps/collection.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "cmd/apis.h"
 #include "cmd/command.h"
 #include "cmd/session.h"
@@ -181,6 +182,22 @@ static void stop(struct app *app, const sigset_t *signals)
     log_write(LOG_INFO, "stopped", log_integer("refused", refused));
 }
 
+/* A request that is alone gets every core. This second session is loaded when
+ * the server answers already, because it takes as long as the first. */
+static void widen(const struct app *app)
+{
+    int count = app->worker_count < ENGINE_THREADS_MAX ? app->worker_count
+                                                       : ENGINE_THREADS_MAX;
+    struct err err = {0};
+
+    if (app->config->thread_count > 0 || count < 2)
+        return;
+    if (engine_widen(app->bundle->engine, count, &err) != 0)
+        log_write(LOG_WARN, "a lone request gets one core only",
+                  log_text("why", err.text));
+    mem_trim();
+}
+
 int command_serve(struct arguments *arguments, struct err *err)
 {
     sigset_t signals = handled_signals();
@@ -193,6 +210,7 @@ int command_serve(struct arguments *arguments, struct err *err)
         rc = start(&app, err);
     if (rc == 0) {
         print_address(&app);
+        widen(&app);
         wait_for_end(arguments, &signals);
         stop(&app, &signals);
     }

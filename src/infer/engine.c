@@ -5,15 +5,22 @@
 
 #include "infer/engine_ops.h"
 
-enum { THREADS_MAX = 64 };
+static int check_threads(int thread_count, struct err *err)
+{
+    if (thread_count < 1 || thread_count > ENGINE_THREADS_MAX)
+        return err_set(err, ERR_INVALID,
+                       "the engine was asked for %d threads; it takes 1..%d",
+                       thread_count, ENGINE_THREADS_MAX);
+    return 0;
+}
 
 int engine_open(const char *path, const struct engine_options *options,
                 struct engine **out, struct err *err)
 {
-    if (options->thread_count < 1 || options->thread_count > THREADS_MAX)
-        return err_set(err, ERR_INVALID,
-                       "the engine was asked for %d threads; it takes 1..%d",
-                       options->thread_count, THREADS_MAX);
+    int rc = check_threads(options->thread_count, err);
+
+    if (rc)
+        return rc;
     return engine_ort_open(path, options, out, err);
 }
 
@@ -21,6 +28,25 @@ void engine_close(struct engine *engine)
 {
     if (engine != NULL)
         engine->ops->close(engine);
+}
+
+int engine_widen(struct engine *engine, int thread_count, struct err *err)
+{
+    int rc = check_threads(thread_count, err);
+
+    return rc ? rc : engine->ops->widen(engine, thread_count, err);
+}
+
+/* Relaxed order: a count that is a moment old costs a run its best speed, and
+ * nothing else. */
+void engine_enter(struct engine *engine)
+{
+    atomic_fetch_add_explicit(&engine->under_way, 1, memory_order_relaxed);
+}
+
+void engine_leave(struct engine *engine)
+{
+    atomic_fetch_sub_explicit(&engine->under_way, 1, memory_order_relaxed);
 }
 
 int engine_input_count(const struct engine *engine)
@@ -101,7 +127,10 @@ int engine_run(struct engine *engine, const struct tensor *inputs,
         if (rc)
             return rc;
     }
-    return engine->ops->run(engine, inputs, outputs, err);
+    return engine->ops->run(
+        engine, inputs, outputs,
+        atomic_load_explicit(&engine->under_way, memory_order_relaxed) <= 1,
+        err);
 }
 
 const char *engine_version(void)

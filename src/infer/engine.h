@@ -43,8 +43,10 @@ struct tensor {
     size_t data_len; /* bytes behind data */
 };
 
+enum { ENGINE_THREADS_MAX = 64 };
+
 struct engine_options {
-    int thread_count; /* threads inside one run, 1..64 */
+    int thread_count; /* threads inside one run, 1..ENGINE_THREADS_MAX */
 };
 
 struct engine;
@@ -56,6 +58,17 @@ MUST_CHECK int engine_open(const char *path,
                            const struct engine_options *options,
                            struct engine **out, struct err *err);
 void engine_close(struct engine *engine); /* NULL is allowed */
+
+/* Makes runs that are alone use thread_count threads; the others keep to their
+ * own. Takes the memory of the network once more. Called at most once, at any
+ * time, also while other threads run the engine. */
+MUST_CHECK int engine_widen(struct engine *engine, int thread_count,
+                            struct err *err);
+
+/* Say that a request is under way which will run the engine, so that the engine
+ * knows whether a run is alone. */
+void engine_enter(struct engine *engine);
+void engine_leave(struct engine *engine);
 
 int engine_input_count(const struct engine *engine);
 int engine_output_count(const struct engine *engine);

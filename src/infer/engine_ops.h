@@ -4,18 +4,23 @@
 #ifndef OLHO_INFER_ENGINE_OPS_H
 #define OLHO_INFER_ENGINE_OPS_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "infer/engine.h"
 
 struct engine_ops {
     const char *name;
     int (*run)(struct engine *engine, const struct tensor *inputs,
-               const struct tensor *outputs, struct err *err);
+               const struct tensor *outputs, bool is_alone, struct err *err);
+    int (*widen)(struct engine *engine, int thread_count, struct err *err);
     void (*close)(struct engine *engine);
 };
 
 /* Embedded first in the backend's struct; filled by its open function. */
 struct engine {
     const struct engine_ops *ops;
+    atomic_int under_way; /* requests that will run it; any thread */
     int input_count, output_count;
     struct tensor_spec inputs[ENGINE_TENSORS_MAX];
     struct tensor_spec outputs[ENGINE_TENSORS_MAX];

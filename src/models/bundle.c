@@ -240,7 +240,8 @@ static void complete_names(struct bundle *bundle, const char *version)
 static int load(struct bundle *bundle, const struct config *config,
                 struct err *err)
 {
-    struct engine_options options = {(int)config->thread_count};
+    struct engine_options options = {
+        config->thread_count > 0 ? (int)config->thread_count : 1};
     bool is_made_up = false;
     int rc;
 
