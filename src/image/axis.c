@@ -80,15 +80,18 @@ static void store_fixed(struct axis *axis, int i, int first, int count,
                         const double *row)
 {
     int32_t *fixed = axis->fixed + (size_t)i * (size_t)axis->taps_max;
+    int zeros = 0;
 
-    while (count > 1 && to_fixed(row[count - 1]) == 0)
-        count--;
-    for (; count > 1 && to_fixed(row[0]) == 0; count--, first++)
-        row++;
     for (int tap = 0; tap < count; tap++)
         fixed[tap] = to_fixed(row[tap]);
-    axis->first[i] = first;
-    axis->count[i] = count;
+    while (count > 1 && fixed[count - 1] == 0)
+        count--;
+    while (zeros < count - 1 && fixed[zeros] == 0)
+        zeros++;
+    if (zeros > 0)
+        memmove(fixed, fixed + zeros, (size_t)(count - zeros) * sizeof *fixed);
+    axis->first[i] = first + zeros;
+    axis->count[i] = count - zeros;
 }
 
 static void fill_pillow(struct axis *axis, const struct axis_plan *plan,

@@ -2,16 +2,25 @@
 /* RGB pixels to the tensor a network wants: resize, crop or letterbox,
  * normalise and lay out, in one pass over the pixels.
  *
- * The filter changes answers, so it is part of a model's metadata. Each equals
- * its reference within 1/255 on every pixel:
- *   bilinear-aa, bicubic-aa, box   Pillow's Image.resize
+ * The filter changes answers, so it is part of a model's metadata. Each has a
+ * reference:
+ *   bilinear-aa, bicubic-aa, box   Pillow's Image.resize, to the last bit, with
+ *                                  every set of kernels. (From 13.0 on Pillow
+ *                                  takes the vertical pass first where the
+ *                                  height shrinks much more than the width;
+ *                                  the order here is that of all before.)
  *   bilinear                       tf.image.resize and OpenCV INTER_LINEAR
- *   area                           OpenCV INTER_AREA
- *   nearest                        Pillow, tf.image.resize v2 (pixel centres)
- *   nearest-corner                 OpenCV INTER_NEAREST, tf v1 (left edges)
+ *   area                           OpenCV INTER_AREA, also as it enlarges
+ *   nearest                        Pillow; tf.image.resize v2, which differs
+ *                                  only where a pixel's centre falls on an edge
+ *   nearest-corner                 OpenCV INTER_NEAREST: left edges
+ * bilinear and area are not rounded before the scale and bias: their floats
+ * equal TensorFlow's, their pixels are within one level of OpenCV's.
  *
- * The kernels (AVX-512, AVX2, NEON or plain C) are chosen once at run time.
- * Stateless and thread-safe. */
+ * What a crop cuts off and what a filter skips is never computed or read.
+ *
+ * The kernels (AVX-512, AVX2, NEON or plain C) are chosen once at run time and
+ * all give the same bits. Stateless and thread-safe. */
 #ifndef OLHO_IMAGE_TRANSFORM_H
 #define OLHO_IMAGE_TRANSFORM_H
 
@@ -34,9 +43,16 @@ enum filter {
 };
 
 enum fit {
-    FIT_STRETCH,   /* both sides to the target, the shape is lost */
-    FIT_CROP,      /* short side to short_side_px, then the centre is cut out */
-    FIT_LETTERBOX, /* long side to the target, the rest is filled with pad */
+    /* Both sides to the target, the shape is lost. */
+    FIT_STRETCH,
+    /* torchvision's Resize and CenterCrop: the short side to short_side_px,
+     * the long one to int(long * short_side_px / short); then the centre, at
+     * round((side - target) / 2), halves to even. Where the target is larger
+     * the rest is black, the odd pixel after the image. */
+    FIT_CROP,
+    /* Ultralytics' LetterBox: the smaller of both ratios, sides rounded (halves
+     * to even, at least 1 px), the rest is `pad`, the odd pixel after. */
+    FIT_LETTERBOX,
     FIT_COUNT,
 };
 
@@ -62,7 +78,8 @@ const char *fit_name(enum fit fit);
 enum fit fit_find(const char *name);
 
 /* Writes 3 * height * width floats. ERR_INVALID when a side of the target is
- * outside 1..8192 px; ERR_UNAVAILABLE without memory. */
+ * outside 1..8192 px or short_side_px outside 0..8192; ERR_UNAVAILABLE without
+ * memory. The image may have any size from 1x1 on. */
 MUST_CHECK int transform_run(const struct transform *transform,
                              const struct image *image, float *out,
                              struct err *err);
