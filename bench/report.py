@@ -276,7 +276,7 @@ def summary(
         "large": "Large photographs (512x355 to 1920x1080, 70 kB to 1.4 MB)",
     }
     has_ours = any(w.server == "olho" for w in windows)
-    parts = []
+    parts = [note] if (note := busy_note(windows)) else []
     if has_ours:
         parts += ["## Targets", verdicts(windows, starts)]
         if 1 in counts:
@@ -291,6 +291,17 @@ def summary(
             parts += [phase_table(windows, photos)]
     parts += ["## Start", start_table(starts)]
     return "\n\n".join(parts) + "\n"
+
+
+def busy_note(windows: list) -> str:
+    """A warning where the machine was not ours alone."""
+    most = max(w.foreign for w in windows)
+    if most <= OVERHEAD_FOREIGN_MAX:
+        return ""
+    return (
+        f"Other programs took up to {most:.0%} of the machine during this "
+        "run: rates and latencies suffered from that, processor time least."
+    )
 
 
 def processor() -> str:

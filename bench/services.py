@@ -114,8 +114,10 @@ def versions(kind: Kind) -> str:
         "fastapi= uvicorn= onnxruntime= opencv orjson= flask= gunicorn= "
         "tensorflow keras= numpy=".split()
     )
+    # "tensorflow-cpu" is "tensorflow" by another name on some processors.
     lines = [
-        line.split(";")[0].strip() for line in pinned.read_text().split("\n")
+        line.split(";")[0].strip().replace("-cpu==", "==")
+        for line in pinned.read_text().split("\n")
     ]
     return ", ".join(
         line.replace("==", " ")
