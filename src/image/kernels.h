@@ -10,6 +10,7 @@
 #ifndef OLHO_IMAGE_KERNELS_H
 #define OLHO_IMAGE_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -84,5 +85,8 @@ extern const struct kernels kernels_neon;
 /* The sets that this machine can run, best first, NULL at the end; the last
  * is kernels_c. */
 const struct kernels *const *kernels_usable(void);
+
+/* Whether a set gives the bits of kernels_c on an image of its own. */
+bool kernels_are_right(const struct kernels *kernels);
 
 #endif

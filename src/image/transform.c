@@ -30,13 +30,21 @@ static const char *const fit_names[FIT_COUNT] = {
  * constant, so relaxed order is enough. */
 static _Atomic(const struct kernels *) chosen;
 
+/* The last set is plain C, which agrees with itself. */
+static const struct kernels *first_right(const struct kernels *const *sets)
+{
+    while (sets[1] != NULL && !kernels_are_right(sets[0]))
+        sets++;
+    return sets[0];
+}
+
 static const struct kernels *kernels_chosen(void)
 {
     const struct kernels *kernels =
         atomic_load_explicit(&chosen, memory_order_relaxed);
 
     if (kernels == NULL) {
-        kernels = kernels_usable()[0];
+        kernels = first_right(kernels_usable());
         atomic_store_explicit(&chosen, kernels, memory_order_relaxed);
     }
     return kernels;

@@ -193,3 +193,19 @@ TEST(kernels_keep_one_colour)
         mem_free(image.pixels);
     }
 }
+
+static void across_wrongly(const struct kernel_across *across,
+                           const uint8_t *const *rows, uint8_t *const *out)
+{
+    kernels_c.across(across, rows, out);
+    out[0][0] ^= 1;
+}
+
+TEST(kernels_that_are_one_level_off_are_found_out)
+{
+    struct kernels wrong = kernels_c;
+
+    CHECK(kernels_are_right(&wrong));
+    wrong.across = across_wrongly;
+    CHECK(!kernels_are_right(&wrong));
+}
