@@ -495,14 +495,19 @@ int http_server_stop(struct http_server *server, int64_t deadline_us)
         return 0;
     atomic_store(&server->service.is_stopping, true);
     atomic_store(&server->service.is_draining, true);
+    /* The daemon's threads may still take the socket out of their epoll set,
+     * so its number stays ours until they have ended; from here on the kernel
+     * refuses new connections. */
     fd = MHD_quiesce_daemon(server->daemon);
     if (fd >= 0)
-        close(fd);
+        shutdown(fd, SHUT_RDWR);
     service_wait_idle(&server->service, deadline_us);
     end_pool(server);
     if (!service_wait_idle(&server->service, clock_us() + FLUSH_TIME_MAX_US))
         cut_off = service_open_count(&server->service);
     MHD_stop_daemon(server->daemon);
+    if (fd >= 0)
+        close(fd);
     refused = atomic_load(&server->service.refused_count) + cut_off;
     server_free(server);
     return refused;
