@@ -105,6 +105,7 @@ static int open_index(struct collection *collection, enum flat_mode mode,
 int collection_get(struct collection *collection, struct flat **out,
                    struct err *err)
 {
+    struct err open_err = {0};
     struct flat_info info;
     int rc = 0;
 
@@ -112,10 +113,15 @@ int collection_get(struct collection *collection, struct flat **out,
     if (collection->dim == 0)
         return 0;
     pthread_mutex_lock(&collection->mutex);
-    if (collection->index == NULL && file_exists(collection->path))
-        rc = open_index(collection, FLAT_READ, &collection->index, err);
+    if (collection->index == NULL)
+        rc = open_index(collection, FLAT_READ, &collection->index, &open_err);
     *out = collection->index;
     pthread_mutex_unlock(&collection->mutex);
+    /* Absent, or its first writer has not finished the header. */
+    if (rc == ERR_NOT_FOUND)
+        return 0;
+    if (rc)
+        *err = open_err;
     if (rc || *out == NULL)
         return rc;
     rc = flat_refresh(*out, err);
