@@ -174,7 +174,7 @@ static void print_info(const char *path, const struct flat_info *info)
 {
     printf("file      %s\n", path);
     printf("images    %lld\n", (long long)info->count);
-    printf("size      %.1f MB\n", (double)info->file_len / (1 << 20));
+    printf("size      %.3g MB\n", (double)info->file_len / (1 << 20));
     printf("model     %s\n", info->model);
     printf("vectors   %d values, %s, exact (Flat)\n", info->dim,
            metric_name(info->metric));
