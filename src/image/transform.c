@@ -128,7 +128,11 @@ bool transform_use_kernels(const char *name)
 {
     const struct kernels *const *set = kernels_usable();
 
-    while (*set != NULL && name != NULL && strcmp((*set)->name, name) != 0)
+    if (name == NULL) {
+        atomic_store_explicit(&chosen, first_right(set), memory_order_relaxed);
+        return true;
+    }
+    while (*set != NULL && strcmp((*set)->name, name) != 0)
         set++;
     if (*set == NULL)
         return false;

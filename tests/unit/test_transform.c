@@ -102,7 +102,7 @@ static uint8_t *read_all(const char *name, size_t *out_len)
     CHECK(fseek(file, 0, SEEK_END) == 0);
     len = ftell(file);
     CHECK(len > 0);
-    rewind(file);
+    CHECK(fseek(file, 0, SEEK_SET) == 0);
     bytes = mem_try((size_t)len + 1, 1);
     CHECK(bytes != NULL);
     CHECK(fread(bytes, 1, (size_t)len, file) == (size_t)len);
