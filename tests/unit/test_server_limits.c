@@ -66,7 +66,8 @@ TEST(server_keeps_the_connection_after_refusing_a_small_body)
     wire_stop();
 }
 
-/* A client that writes all of its 11 MB before it reads, as most do. */
+/* A client that writes all of its 11 MB before it reads, as most do, and gives
+ * up when it cannot. */
 static void check_large_upload(const char *framing, const char *says)
 {
     enum { LEN = 11 << 20 };
@@ -77,7 +78,7 @@ static void check_large_upload(const char *framing, const char *says)
     CHECK(body != NULL);
     memset(body, '1', LEN);
     wire_send(fd, "POST /parts " HOST "%s\r\n\r\n", framing);
-    wire_write(fd, body, LEN);
+    CHECK(wire_write(fd, body, LEN));
     mem_free(body);
     reply = wire_read(fd);
     CHECK_INT(reply.status, 413);
@@ -352,6 +353,15 @@ TEST(server_takes_no_memory_for_an_announced_length)
     wire_stop();
 }
 
+/* One byte now and then, until the server has had enough. */
+static void drip(int fd)
+{
+    int64_t deadline_us = clock_us() + WIRE_PATIENCE_MS * INT64_C(1000);
+
+    while (!wire_is_readable(fd, 20) && wire_write(fd, "x", 1))
+        CHECK(clock_us() < deadline_us);
+}
+
 TEST(server_refuses_a_body_that_drips)
 {
     struct http_options options = wire_options();
@@ -362,9 +372,7 @@ TEST(server_refuses_a_body_that_drips)
     wire_start(&options);
     fd = wire_open();
     wire_send(fd, "POST /parts " HOST "Content-Length: 100000\r\n\r\n");
-    while (!wire_is_readable(fd, 10))
-        if (!wire_write(fd, "x", 1))
-            break;
+    drip(fd);
     reply = wire_read(fd);
     CHECK_INT(reply.status, 408);
     CHECK_HAS(reply.body, "more than 50 ms");
@@ -382,9 +390,7 @@ TEST(server_closes_on_a_header_that_drips)
     wire_start(&options);
     fd = wire_open();
     wire_send(fd, "GET /hello HTTP/1.1\r\nX: ");
-    while (!wire_is_readable(fd, 50))
-        if (!wire_write(fd, "x", 1))
-            break;
+    drip(fd);
     CHECK(wire_is_ended(fd));
     wire_stop();
 }
