@@ -125,55 +125,52 @@ def ratio_table(windows: list, photos: str, counts: Sequence[int]) -> str:
     return table(head, rows)
 
 
-def overhead_ms(windows: list, photos: str) -> float:
+def quietest(plain: list):
+    """The round of olho with one thread that others disturbed least."""
+    return min(plain, key=lambda w: w.foreign)
+
+
+def overhead_ms(plain: list) -> float:
     """Processor time of a request but for decode, preprocessing and network.
 
     Phases are wall time, which equals processor time only while nothing else
-    wants the cores: hence one connection, and the quietest round. On a busy
-    machine the phases are too long and the difference too small."""
-    found = pick(windows, photos=photos, connections=1, server="olho")
-    quiet = min(found, key=lambda w: w.foreign)
-    return quiet.cpu_ms - sum(
-        quiet.phases_ms.get(name, 0) for name in OWN_PHASES
+    wants the cores. On a busy machine the phases are too long and the
+    difference too small."""
+    window = quietest(plain)
+    return window.cpu_ms - sum(
+        window.phases_ms.get(name, 0) for name in OWN_PHASES
     )
 
 
-def is_busy(windows: list, photos: str) -> bool:
-    found = pick(windows, photos=photos, connections=1, server="olho")
-    return min(w.foreign for w in found) > OVERHEAD_FOREIGN_MAX
+def is_busy(plain: list) -> bool:
+    return quietest(plain).foreign > OVERHEAD_FOREIGN_MAX
 
 
-def ceilings(windows: list, photos: str) -> str:
+def ceilings(windows: list, plain: list) -> str:
     """What the float32 network alone leaves to win over each peer."""
-    found = pick(windows, photos=photos, connections=1)
+    network_ms = quietest(plain).phases_ms["inference"]
     told = []
     for peer in RATE_MIN:
-        theirs = {w.round: w.cpu_ms for w in pick(found, server=peer)}
-        values = [
-            theirs[w.round] / w.phases_ms["inference"]
-            for w in pick(found, server="olho")
-            if w.round in theirs
-        ]
-        if values:
-            told.append(f"{spread(values)} times the rate of {peer}")
+        found = pick(windows, connections=1, server=peer, photos="small")
+        if found:
+            ratio = middle(found, "cpu_ms") / network_ms
+            told.append(f"{ratio:.2f} times the rate of {peer}")
     if not told:
         return ""
-    busy = "; too low: the machine was busy"
     return (
-        "If all but the network cost nothing, olho would reach on this "
-        "processor "
+        f"The network takes {network_ms:.2f} ms of one core. If all else "
+        "cost nothing, olho would reach on this processor "
         + " and ".join(told)
-        + (busy if is_busy(windows, photos) else "")
+        + ("; too low: the machine was busy" if is_busy(plain) else "")
         + "."
     )
 
 
-def phase_table(windows: list, photos: str) -> str:
-    found = pick(windows, photos=photos, connections=1, server="olho")
-    names = list(found[0].phases_ms)
-    rows = [[n, f"{median(w.phases_ms[n] for w in found):.3f}"] for n in names]
-    rows.append(["CPU of the process", f"{middle(found, 'cpu_ms'):.3f}"])
-    rows.append(["overhead", f"{overhead_ms(windows, photos):.3f}"])
+def phase_table(plain: list) -> str:
+    window = quietest(plain)
+    rows = [[name, f"{ms:.3f}"] for name, ms in window.phases_ms.items()]
+    rows.append(["CPU of the process", f"{window.cpu_ms:.3f}"])
+    rows.append(["overhead", f"{overhead_ms(plain):.3f}"])
     return table(["phase", "ms/request"], rows)
 
 
@@ -211,7 +208,7 @@ def cost_verdicts(windows: list, photos: str) -> list[list[str]]:
 
 
 def own_verdicts(
-    windows: list, photos: str, starts: dict[str, list[float]]
+    windows: list, plain: list, starts: dict[str, list[float]]
 ) -> list[list[str]]:
     """What olho promises by itself."""
     rss = max(w.rss_mb for w in pick(windows, server="olho"))
@@ -230,15 +227,15 @@ def own_verdicts(
             start < START_MAX_S,
         ),
     ]
-    if pick(windows, connections=1, server="olho", photos=photos):
-        over = overhead_ms(windows, photos)
+    if plain:
+        over = overhead_ms(plain)
         row = verdict(
             "overhead of a request",
             f"< {OVERHEAD_MAX_MS} ms",
             f"{over:.3f} ms",
             over < OVERHEAD_MAX_MS,
         )
-        if is_busy(windows, photos):
+        if is_busy(plain):
             row[-1] = "unknown: the machine was busy"
         rows.append(row)
     return rows
@@ -248,12 +245,14 @@ def verdict(what: str, limit: str, shown: str, is_met: bool) -> list[str]:
     return [what, limit, shown, "met" if is_met else "MISSED"]
 
 
-def verdicts(windows: list, starts: dict[str, list[float]]) -> str:
+def verdicts(
+    windows: list, plain: list, starts: dict[str, list[float]]
+) -> str:
     """The targets that this run can judge, each met or missed."""
     photos = windows[0].photos
     rows = rate_verdicts(windows, photos)
     rows += cost_verdicts(windows, photos)
-    rows += own_verdicts(windows, photos, starts)
+    rows += own_verdicts(windows, plain, starts)
     return table(["target", "limit", "measured", "verdict"], rows)
 
 
@@ -267,10 +266,11 @@ def start_table(starts: dict[str, list[float]]) -> str:
 
 def summary(
     windows: list,
+    plain: list,
     starts: dict[str, list[float]],
-    sets: Sequence[str],
     counts: Sequence[int],
 ) -> str:
+    """All tables. plain: olho with one thread and one connection."""
     told = {
         "small": "Small photographs (about 400x534, 24 kB)",
         "large": "Large photographs (512x355 to 1920x1080, 70 kB to 1.4 MB)",
@@ -278,17 +278,17 @@ def summary(
     has_ours = any(w.server == "olho" for w in windows)
     parts = [note] if (note := busy_note(windows)) else []
     if has_ours:
-        parts += ["## Targets", verdicts(windows, starts)]
-        if 1 in counts:
-            photos = windows[0].photos
-            parts += [ceilings(windows, photos)]
-    for photos in sets:
+        parts += ["## Targets", verdicts(windows, plain, starts)]
+    if plain and (text := ceilings(windows, plain)):
+        parts += [text]
+    for photos in dict.fromkeys(w.photos for w in windows):
         parts += [f"## {told[photos]}", side_by_side(windows, photos, counts)]
         if has_ours and len({w.server for w in windows}) > 1:
             parts += [ratio_table(windows, photos, counts)]
-        if has_ours and 1 in counts:
-            parts += ["One connection, where olho's time goes:"]
-            parts += [phase_table(windows, photos)]
+    if plain:
+        parts += ["## Where olho's time goes"]
+        parts += ["Small photographs, one connection, INFERENCE_THREADS=1:"]
+        parts += [phase_table(plain)]
     parts += ["## Start", start_table(starts)]
     return "\n\n".join(parts) + "\n"
 
