@@ -168,7 +168,7 @@ test: ## install what is missing, then every test, sanitizers and fuzzing
 	@tools/run-tests $(BUILD)
 
 test-programs: $(BUILD)/olho $(BUILD)/olho-test
-	@+$(ASAN_MAKE) $(BUILD)/asan/olho-test
+	@+$(ASAN_MAKE) $(BUILD)/asan/olho-test $(BUILD)/asan/olho
 	@+$(TSAN_MAKE) $(BUILD)/tsan/olho-test $(BUILD)/tsan/olho
 	@+if command -v clang >/dev/null; then $(FUZZ_MAKE) fuzz-programs; fi
 
@@ -182,8 +182,9 @@ http: $(BUILD)/olho ## tests over HTTP and of the commands; T=part of a name
 	@tools/setup test $(BUILD)
 	@tools/run-tests $(BUILD) http $(T)
 
-asan: ## unit tests under the address and undefined-behaviour sanitizers
-	@+$(ASAN_MAKE) -j$(JOBS) $(BUILD)/asan/olho-test
+asan: ## unit and HTTP tests under the address and undefined sanitizers
+	@tools/setup test $(BUILD)
+	@+$(ASAN_MAKE) -j$(JOBS) $(BUILD)/asan/olho-test $(BUILD)/asan/olho
 	@tools/run-tests $(BUILD) asan $(T)
 
 tsan: ## unit and HTTP tests under the thread sanitizer
