@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes tests/data/transform: what Pillow, OpenCV and TensorFlow answer.
 
-    pip install 'pillow<13' opencv-python-headless tensorflow-cpu
+    pip install -r tests/data/transform/requirements.txt
     python3 tools/make_transform_reference.py [--check]
 
 Pillow from 13.0 on runs the vertical pass first where the height shrinks much
