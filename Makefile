@@ -119,6 +119,10 @@ $(FUZZ_BIN): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB_OBJ) $(BUILD)/linked
 	$(Q)$(CC) -fsanitize=fuzzer $(SANITIZE) $(LDFLAGS) -o $@ \
 	    $(filter %.o,$^) $(LIBS)
 
+$(BUILD)/bench-image: $(BUILD)/obj/bench/image.o $(LIB_OBJ) $(BUILD)/linked
+	@echo "  LINK  $@"
+	$(Q)$(LINK)
+
 $(PLACED): OWN_FLAGS = $(PLACES)
 $(PLACED): $(BUILD)/placed
 $(BUILD)/obj/%_avx2.o: OWN_FLAGS = $(AVX2_FLAGS)
@@ -142,7 +146,7 @@ $(BUILD)/compiled $(BUILD)/linked $(BUILD)/placed: FORCE
 $(ORT_HEADER):
 	@tools/fetch-onnxruntime build
 
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(BUILD)/obj/bench/image.d
 
 # --- run -------------------------------------------------------------------
 serve: ## install what is missing, build, and serve on 127.0.0.1
@@ -208,9 +212,21 @@ bench: ## side by side with other servers (takes long)
 	@$(MAKE) -j$(JOBS) $(BUILD)/olho
 	@BUILD=$(BUILD) bench/run $(ARGS)
 
+REFERENCE_PYTHON := $(BUILD)/reference/venv/bin/python
+
 reference: ## make the reference numbers of tests/data again and compare
 	@tools/setup test $(BUILD)
 	@$(BUILD)/venv/bin/python tools/reference.py
+	@[ -e $(BUILD)/reference/venv/made ] || { \
+	    echo "setup: fetching what the references were made with" && \
+	    python3 -m venv $(BUILD)/reference/venv && \
+	    $(REFERENCE_PYTHON) -m pip install -q \
+	        -r tests/data/transform/requirements.txt faiss-cpu==1.15.1 && \
+	    touch $(BUILD)/reference/venv/made; }
+	@$(REFERENCE_PYTHON) tools/make_transform_reference.py --check
+	@$(REFERENCE_PYTHON) tools/make_flat_reference.py $(BUILD)/reference
+	@cmp $(BUILD)/reference/flat_reference.bin tests/data/flat_reference.bin
+	@echo "flat_reference.bin: as stored"
 
 # --- write -----------------------------------------------------------------
 DOCS := api config metrics errors commands
