@@ -84,7 +84,7 @@ const struct option config_options[] = {
             "Side of the network's input in px where neither metadata nor graph says it."),
     INTEGER("INFERENCE_THREADS", "inference-threads", thread_count, "0", 0, 64,
             "Threads inside one run of the network; 0: one, and every core for a request that is alone."),
-    INTEGER("TOP_K", "top-k", top_k, "3", 1, 1000,
+    INTEGER("TOP_K", "top-k", top_k, "3", 1, 1048576,
             "Classes in an answer when the request does not say."),
     REAL("CONFIDENCE_THRESHOLD", "confidence-threshold", confidence_min, "0.5", 0, 1,
          "Confidence from which an answer counts as accepted (aceito)."),

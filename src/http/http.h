@@ -72,7 +72,7 @@ const char *http_param(const struct http_request *request, const char *name);
 const struct http_part *http_part(const struct http_request *request,
                                   const char *name);
 
-/* A form field (at most 4096 bytes) or else the query argument of that name,
+/* A form field (its first 4096 bytes) or else the query argument of that name,
  * NUL-terminated; NULL when absent. */
 const char *http_argument(const struct http_request *request, const char *name);
 

@@ -176,14 +176,28 @@ const struct http_part *http_part(const struct http_request *request,
     return NULL;
 }
 
+/* A field's text, cut at its limit. A NUL inside would end the text early and
+ * hide the rest, so it becomes a '?' that no number and no flag has. */
+static const char *field_text(const struct http_request *request,
+                              struct bytes field)
+{
+    size_t len = field.len < REQUEST_ARGUMENT_LEN_MAX
+                     ? field.len
+                     : REQUEST_ARGUMENT_LEN_MAX;
+    char *text = arena_text(request->arena, (const char *)field.data, len);
+    char *nul;
+
+    while (text != NULL && (nul = memchr(text, '\0', len)) != NULL)
+        *nul = '?';
+    return text;
+}
+
 const char *http_argument(const struct http_request *request, const char *name)
 {
     const struct http_part *part = http_part(request, name);
 
-    if (part != NULL && part->filename == NULL && name[0] != '\0' &&
-        part->data.len <= REQUEST_ARGUMENT_LEN_MAX)
-        return arena_text(request->arena, (const char *)part->data.data,
-                          part->data.len);
+    if (part != NULL && part->filename == NULL && name[0] != '\0')
+        return field_text(request, part->data);
     return http_query(request, name);
 }
 

@@ -81,7 +81,7 @@ const struct tensor_spec *engine_output(const struct engine *engine, int i);
 MUST_CHECK int engine_run(struct engine *engine, const struct tensor *inputs,
                           const struct tensor *outputs, struct err *err);
 
-/* "onnxruntime 1.28.0", or "onnxruntime (not loaded)". */
+/* "onnxruntime 1.28.0", or "onnxruntime (not found)"; loads the library. */
 const char *engine_version(void);
 
 #endif

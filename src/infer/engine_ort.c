@@ -222,7 +222,7 @@ static int load_library(struct err *err)
     saved = silence_stderr();
     handle = open_library(err);
     rc = handle == NULL ? (int)err->code : open_api(handle, &api, err);
-    if (rc == 0)
+    if (api != NULL)
         rc = make_environment(api, err);
     restore_stderr(saved);
 out:
@@ -519,6 +519,8 @@ int engine_ort_open(const char *path, const struct engine_options *options,
 
 const char *engine_ort_version(void)
 {
-    return library.version[0] != '\0' ? library.version
-                                      : "onnxruntime (not loaded)";
+    struct err err = {0};
+
+    return load_library(&err) == 0 ? library.version
+                                   : "onnxruntime (not found)";
 }

@@ -145,6 +145,8 @@ static int read_metadata(struct bundle *bundle, struct err *err)
     if (rc == 0)
         rc =
             json_members(json_find(document, "sha256"), check_sum, bundle, err);
+    if (rc == ERR_INVALID) /* the folder is at fault, not who named it */
+        err->code = ERR_UNPROCESSABLE;
     if (rc)
         rc = err_wrap(err, "metadata.json");
 out:
@@ -237,6 +239,13 @@ static void complete_names(struct bundle *bundle, const char *version)
     }
 }
 
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
 static int load(struct bundle *bundle, const struct config *config,
                 struct err *err)
 {
@@ -252,8 +261,9 @@ static int load(struct bundle *bundle, const struct config *config,
         return rc;
     complete_names(bundle, config->model_version);
     rc = engine_open(bundle->file, &options, &bundle->engine, err);
-    if (rc == 0)
-        rc = guess_tensors(bundle, (int)config->input_size_px, err);
+    if (rc)
+        return err_wrap(err, "%s", name_of(bundle->file));
+    rc = guess_tensors(bundle, (int)config->input_size_px, err);
     if (rc == 0)
         rc =
             labels_read(bundle->dir, bundle->metadata.labels,

@@ -192,6 +192,12 @@ def test_just_under_ten_megabytes_are_read(server, cat):
     assert reply.status_code in (200, 422)
 
 
+@pytest.mark.parametrize("top_k", ["1\0", "9" * 5000],
+                         ids=["NUL", "5000 digits"])
+def test_a_strange_field_is_no_absent_field(server, cat, top_k):
+    check_error(server.classify(cat, top_k=top_k), 400, "top_k", 1001)
+
+
 @pytest.mark.parametrize("top_k", ["0", "-1", "1000000000", "abc", "1002", "",
                                    "1.5", "3x", " 3", "0x3", "9" * 40,
                                    "١"])
