@@ -374,12 +374,14 @@ static int set_options(OrtSessionOptions *set, int thread_count,
                        struct err *err)
 {
     /* Weights that are stored as int8 behind DequantizeLinear are unfolded to
-     * float32 once at load, instead of at every run. Threads that wait sleep:
-     * spinning takes the core from the next request. Sessions share one arena
-     * for what a run needs, and weights stay out of it: 10 MB less. */
+     * float32 once at load, instead of at every run. Threads spin between the
+     * parts of a run, since waking one up costs more than a part, and stop
+     * when the run ends: the core belongs to the next request. Sessions share
+     * one arena for what a run needs, and weights stay out of it: 10 MB
+     * less. */
     static const char *const entries[][2] = {
         {"session.disable_quant_qdq", "1"},
-        {"session.intra_op.allow_spinning", "0"},
+        {"session.force_spinning_stop", "1"},
         {"session.use_env_allocators", "1"},
         {"session.use_device_allocator_for_initializers", "1"},
     };
