@@ -130,9 +130,10 @@ static int take_entry(struct flat *index, const struct flat_record *seen,
         rc = flat_ids_reserve(index->ids, err);
     if (rc)
         return rc;
-    flat_rows_add(&index->rows, head, scale_of(index, square));
+    /* The row comes last: an entry that is counted can be found. */
     if (sha256[0] != '\0' && flat_ids_find(index->ids, sha256) < 0)
         flat_ids_add(index->ids, mapped_text(seen, head, seen->sha256), count);
+    flat_rows_add(&index->rows, head, scale_of(index, square));
     return 0;
 }
 
@@ -255,10 +256,11 @@ static int add_entry(struct flat *index, struct flat_record *record,
         rc = put(index, record, &head, err);
     if (rc)
         return rc;
-    flat_rows_add(&index->rows, head, scale_of(index, square));
     flat_record_parts(head, index->dim, &mapped);
+    /* As in take_entry, the row comes last. */
     if (record->sha256[0] != '\0')
         flat_ids_add(index->ids, mapped.sha256, record->id);
+    flat_rows_add(&index->rows, head, scale_of(index, square));
     return 0;
 }
 
