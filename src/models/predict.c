@@ -16,6 +16,20 @@ static size_t tensor_count(const struct transform *transform)
     return (size_t)transform->width_px * (size_t)transform->height_px * 3;
 }
 
+/* Has output i of the engine written to data, for one image. */
+static void bind_output(const struct bundle *bundle, int i, int len,
+                        float *data, struct tensor *outputs)
+{
+    const struct tensor_spec *spec = engine_output(bundle->engine, i);
+    struct tensor *out = &outputs[i];
+
+    *out = (struct tensor){.type = TENSOR_FLOAT32, .rank = spec->rank};
+    memcpy(out->dims, spec->dims, sizeof out->dims);
+    out->dims[0] = 1;
+    out->data = data;
+    out->data_len = (size_t)len * sizeof *data;
+}
+
 /* Runs the engine on a prepared input; raw has score_len floats. */
 static int run_engine(const struct bundle *bundle, float *input, float *raw,
                       float *embedding, struct err *err)
@@ -23,9 +37,8 @@ static int run_engine(const struct bundle *bundle, float *input, float *raw,
     struct tensor inputs[ENGINE_TENSORS_MAX] = {0};
     struct tensor outputs[ENGINE_TENSORS_MAX] = {0};
     const struct transform *transform = &bundle->metadata.transform;
-    struct tensor *in = &inputs[bundle->input_i], *out;
+    struct tensor *in = &inputs[bundle->input_i];
     bool is_nchw = transform->layout == LAYOUT_NCHW;
-    const struct tensor_spec *spec;
 
     *in = (struct tensor){.type = TENSOR_FLOAT32, .rank = 4, .data = input};
     in->data_len = tensor_count(transform) * sizeof *input;
@@ -33,24 +46,10 @@ static int run_engine(const struct bundle *bundle, float *input, float *raw,
     in->dims[is_nchw ? 1 : 3] = 3;
     in->dims[is_nchw ? 2 : 1] = transform->height_px;
     in->dims[is_nchw ? 3 : 2] = transform->width_px;
-
-    spec = engine_output(bundle->engine, bundle->scores_i);
-    out = &outputs[bundle->scores_i];
-    *out = (struct tensor){.type = TENSOR_FLOAT32, .rank = spec->rank};
-    memcpy(out->dims, spec->dims, sizeof out->dims);
-    out->dims[0] = 1;
-    out->data = raw;
-    out->data_len = (size_t)bundle->score_len * sizeof *raw;
-
-    if (embedding != NULL && bundle->embedding_i >= 0) {
-        spec = engine_output(bundle->engine, bundle->embedding_i);
-        out = &outputs[bundle->embedding_i];
-        *out = (struct tensor){.type = TENSOR_FLOAT32, .rank = spec->rank};
-        memcpy(out->dims, spec->dims, sizeof out->dims);
-        out->dims[0] = 1;
-        out->data = embedding;
-        out->data_len = (size_t)bundle->embedding_len * sizeof *embedding;
-    }
+    bind_output(bundle, bundle->scores_i, bundle->score_len, raw, outputs);
+    if (embedding != NULL && bundle->embedding_i >= 0)
+        bind_output(bundle, bundle->embedding_i, bundle->embedding_len,
+                    embedding, outputs);
     return engine_run(bundle->engine, inputs, outputs, err);
 }
 
