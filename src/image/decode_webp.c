@@ -109,6 +109,18 @@ static int check_status(VP8StatusCode status, const struct image *image,
     }
 }
 
+/* libwebp says that memory is short of a damaged alpha chunk too (1.5 does).
+ * Sizes are within the limits by now, so it is believed only if the memory of
+ * one more picture cannot be had. */
+static bool is_memory_short(const struct frame *frame)
+{
+    void *room =
+        mem_try_aligned((size_t)frame->width * (size_t)frame->height, 4);
+
+    mem_free(room);
+    return room == NULL;
+}
+
 /* Decodes the frame's chunks into rows of out. */
 static int decode_frame(const struct frame *frame, uint8_t *out, int row_len,
                         const struct image *image, struct err *err)
@@ -126,6 +138,8 @@ static int decode_frame(const struct frame *frame, uint8_t *out, int row_len,
     config.output.u.RGBA.size = (size_t)row_len * (size_t)frame->height;
     status = WebPDecode(frame->data.data, frame->data.len, &config);
     WebPFreeDecBuffer(&config.output);
+    if (status == VP8_STATUS_OUT_OF_MEMORY && !is_memory_short(frame))
+        status = VP8_STATUS_BITSTREAM_ERROR;
     return check_status(status, image, err);
 }
 
