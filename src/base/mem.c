@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BIG_LEN = 1 << 20 };
+enum { BIG_LEN = 512 << 10 };
 enum { ALIGNMENT = 64, ARENA_BLOCK_LEN = 16 << 10, ARENA_ALIGNMENT = 16 };
 
 /* Relaxed order: the torture tests that read these run on one thread. */
