@@ -254,6 +254,9 @@ static int load(struct bundle *bundle, const struct config *config,
     bool is_made_up = false;
     int rc;
 
+    /* Chosen now: a try that fails for want of memory means plain C for good.
+     */
+    (void)transform_kernels();
     rc = read_metadata(bundle, err);
     if (rc == 0)
         rc = find_file(bundle, err);
