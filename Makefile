@@ -15,7 +15,8 @@ Q := $(if $(V),,@)
 
 # --- what is compiled ------------------------------------------------------
 ARCH := $(shell uname -m)
-CORE_PKGS := libmicrohttpd jansson libjpeg libpng libwebp openssl zlib
+CORE_PKGS := libmicrohttpd jansson libjpeg libpng libwebp openssl zlib \
+    sqlite3 libcurl libpq libmariadb hiredis hdf5 libzip libprotobuf-c
 have = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 
 ALL_SRC := $(sort $(wildcard src/*/*.c))
@@ -42,7 +43,7 @@ endif
 SRC := $(filter-out $(SKIP_SRC),$(ALL_SRC))
 MAIN_SRC := src/cmd/main.c
 LIB_SRC := $(filter-out $(MAIN_SRC),$(SRC))
-TEST_SRC := $(sort $(wildcard tests/unit/*.c))
+TEST_SRC := $(sort $(wildcard tests/unit/*.c tests/contract/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 
 OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
@@ -89,7 +90,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(CORE_PKGS) $(OPTIONAL_PKGS) \
     2>/dev/null)
 CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fstack-protector-strong \
     -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
-    -Isrc -Itests/unit \
+    -Isrc -Itests/unit -isystem $(BUILD)/gen \
     -DOLHO_VERSION='"$(VERSION)"' -DOLHO_FEATURES='"$(FEATURES)"' \
     $(PKG_CFLAGS) $(ORT_CFLAGS) $(HARDEN) $(SANITIZE) $(CFLAGS)
 # Only two files know where things are installed, so that another PREFIX
@@ -106,22 +107,37 @@ LINK = $(CC) $(SANITIZE) $(HARDEN_LINK) $(LDFLAGS) -o $@ \
 
 all: $(BUILD)/olho ## build build/olho (the default)
 
-$(BUILD)/olho: $(OBJ) $(BUILD)/linked
+$(BUILD)/olho: $(OBJ) $(PROTO_OBJ) $(BUILD)/linked
 	@echo "  LINK  $@"
 	$(Q)$(LINK)
 
-$(BUILD)/olho-test: $(LIB_OBJ) $(TEST_OBJ) $(BUILD)/linked
+$(BUILD)/olho-test: $(LIB_OBJ) $(TEST_OBJ) $(PROTO_OBJ) $(BUILD)/linked
 	@echo "  LINK  $@"
 	$(Q)$(LINK)
 
-$(FUZZ_BIN): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB_OBJ) $(BUILD)/linked
+$(FUZZ_BIN): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB_OBJ) $(PROTO_OBJ) \
+    $(BUILD)/linked
 	@echo "  LINK  $@"
 	$(Q)$(CC) -fsanitize=fuzzer $(SANITIZE) $(LDFLAGS) -o $@ \
 	    $(filter %.o,$^) $(LIBS)
 
-$(BUILD)/bench-image: $(BUILD)/obj/bench/image.o $(LIB_OBJ) $(BUILD)/linked
+$(BUILD)/bench-image: $(BUILD)/obj/bench/image.o $(LIB_OBJ) $(PROTO_OBJ) \
+    $(BUILD)/linked
 	@echo "  LINK  $@"
 	$(Q)$(LINK)
+
+# Protobuf messages: models/NAME.proto becomes gen/NAME.pb-c.[ch].
+PROTO := $(sort $(wildcard src/*/*.proto))
+PROTO_C := $(foreach p,$(PROTO),$(BUILD)/gen/$(notdir $(p:.proto=.pb-c.c)))
+PROTO_OBJ := $(PROTO_C:.c=.o)
+vpath %.proto $(sort $(dir $(PROTO)))
+$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: %.proto
+	@mkdir -p $(BUILD)/gen
+	@echo "  PROTO $<"
+	$(Q)protoc-c --c_out=$(BUILD)/gen --proto_path=$(dir $<) $(notdir $<)
+$(PROTO_OBJ): %.o: %.c $(BUILD)/compiled
+	$(Q)$(CC) $(filter-out -W%,$(CFLAGS_ALL)) -w -c -o $@ $<
+$(OBJ) $(TEST_OBJ) $(FUZZ_OBJ): | $(PROTO_C)
 
 $(PLACED): OWN_FLAGS = $(PLACES)
 $(PLACED): $(BUILD)/placed
