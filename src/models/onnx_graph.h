@@ -14,11 +14,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 enum {
     ONNX_RANK_MAX = 8,
-    ONNX_OPSET = 17, /* of what is built */
+    ONNX_OPSET = 17,     /* of what is built */
+    ONNX_IR_VERSION = 8, /* of what is built; belongs to opset 17 */
+    ONNX_NODES_MAX = 1 << 16,
+    ONNX_TENSORS_MAX = 1 << 16,
+    ONNX_LINKS_MAX = 1024, /* inputs or outputs of a node or of the graph */
+    ONNX_ATTRIBUTES_MAX = 64,
+    ONNX_TEXT_MAX = 4096, /* bytes of a name or text, without the NUL */
+    ONNX_FILE_LEN_MAX = INT32_MAX, /* what protobuf can hold */
 };
 
 /* TensorProto.DataType. */
@@ -84,7 +92,7 @@ struct onnx_value { /* an input, an output or a known shape between */
 };
 
 struct onnx_graph {
-    int64_t opset;
+    int64_t opset, ir_version;
     struct onnx_node **nodes; /* in topological order, as the file has them */
     int node_count, node_cap;
     struct onnx_tensor **tensors; /* the initialisers: weights */
@@ -98,12 +106,20 @@ struct onnx_graph *onnx_new(void) __attribute__((returns_nonnull));
 void onnx_free(struct onnx_graph *graph); /* NULL is allowed */
 
 /* Reads and writes a file. ERR_UNPROCESSABLE when it is no ONNX model or uses
- * what is not kept (external data, subgraphs, sparse tensors), named. Every
- * length is checked against what the tensor's shape needs. */
+ * what is not kept (external data, subgraphs, sparse tensors, functions, other
+ * types), named. Every length is checked against what the tensor's shape needs,
+ * and a file of n bytes takes at most 3 n and 64 MB while it is read. Texts for
+ * people (doc strings, metadata) are left behind. */
 MUST_CHECK int onnx_read(const char *path, struct onnx_graph **out,
                          struct err *err);
 MUST_CHECK int onnx_write(const struct onnx_graph *graph, const char *path,
                           struct err *err);
+
+/* The same for a file that is in memory; out has been initialised. */
+MUST_CHECK int onnx_read_bytes(struct bytes file, struct onnx_graph **out,
+                               struct err *err);
+MUST_CHECK int onnx_write_bytes(const struct onnx_graph *graph, struct buf *out,
+                                struct err *err);
 
 /* Adds a node with one output and up to four inputs (NULL ends them); inputs
  * and outputs may be added afterwards. Returns it, or NULL without memory. */
@@ -119,8 +135,15 @@ void onnx_set_ints(struct onnx_graph *graph, struct onnx_node *node,
                    const char *name, const int64_t *values, size_t count);
 void onnx_set_float(struct onnx_graph *graph, struct onnx_node *node,
                     const char *name, float value);
+void onnx_set_floats(struct onnx_graph *graph, struct onnx_node *node,
+                     const char *name, const float *values, size_t count);
 void onnx_set_text(struct onnx_graph *graph, struct onnx_node *node,
                    const char *name, const char *value);
+void onnx_set_tensor(struct onnx_graph *graph, struct onnx_node *node,
+                     const char *name, enum onnx_type type, const int64_t *dims,
+                     int rank, const void *data);
+void onnx_add_output(struct onnx_graph *graph, struct onnx_node *node,
+                     const char *name);
 
 /* Adds a weight; data is copied (NULL: zeros). data_len follows from type and
  * dims. */
@@ -131,6 +154,16 @@ void onnx_add_graph_input(struct onnx_graph *graph, const char *name,
                           enum onnx_type type, const int64_t *dims, int rank);
 void onnx_add_graph_output(struct onnx_graph *graph, const char *name,
                            enum onnx_type type, const int64_t *dims, int rank);
+
+void onnx_add_value(struct onnx_graph *graph, const char *name,
+                    enum onnx_type type, const int64_t *dims, int rank);
+
+/* Bytes of one element; 0 for a type that is not kept. */
+size_t onnx_element_len(enum onnx_type type);
+
+/* Elements of a shape, which has no free dimension; false when the shape is
+ * negative or the product overflows. */
+bool onnx_shape_count(const int64_t *dims, int rank, size_t *out);
 
 /* NULL when absent. */
 struct onnx_tensor *onnx_find_tensor(const struct onnx_graph *graph,
