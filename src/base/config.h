@@ -52,6 +52,21 @@ struct config {
     double undefined_below;
     double undefined_distance_above;
 
+    /* checks */
+    int64_t quality_mode; /* enum quality_mode */
+    double blur_min;
+    int64_t size_min_px;
+    double dark_share_max;
+    double bright_share_max;
+    int64_t duplicate_distance;
+    int64_t duplicate_recent_max;
+    bool is_crop_central;
+    char *detector_path;
+    double detector_score_min;
+    double detector_margin;
+    bool is_adversarial_on;
+    double adversarial_max;
+
     /* index */
     char *embeddings_path;
     int64_t similar_k;
@@ -64,12 +79,15 @@ struct config {
     char *log_file;
 };
 
+/* What becomes of an image that fails a check; the choices of QUALITY_MODE. */
+enum quality_mode { QUALITY_WARN, QUALITY_REJECT, QUALITY_OFF };
+
 /* The table, in the order of `olho config`. */
 extern const struct option config_options[];
 extern const size_t config_option_count;
 
 /* Where each value of a struct config came from, row by row. */
-enum { CONFIG_OPTIONS_MAX = 64 };
+enum { CONFIG_OPTIONS_MAX = 160 };
 
 /* Sets the presets and reads `.env` in the working folder (absent is fine)
  * and then the environment. *config is zeroed or loaded before; sources (may
