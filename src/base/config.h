@@ -72,6 +72,16 @@ struct config {
     int64_t similar_k;
     double similarity_min;
 
+    /* database */
+    char *store_url;
+    char *db_host;
+    int64_t db_port;
+    char *db_name;
+    char *db_user;
+    char *db_password;
+    int64_t store_connection_max;
+    double store_timeout_s;
+
     /* the rest */
     char *home;
     int64_t log_level;
