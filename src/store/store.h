@@ -29,7 +29,9 @@ enum store_table {
 };
 
 /* One row to be written. Texts are borrowed; NULL is SQL NULL; a text longer
- * than its column is cut at a character. Times are Unix ms (UTC). */
+ * than its column is cut at a character, and bytes that are not UTF-8 become
+ * '?'. A confidence is rounded to four decimals and kept within 0..1; NaN is
+ * NULL. Times are Unix ms (UTC). */
 struct store_prediction {
     const char *image_path; /* 255 */
     const char *class_name; /* 100, column classe */
@@ -52,7 +54,7 @@ struct store_log {
     const char *model_version;
     int64_t user_id;    /* 0: NULL */
     const char *status; /* success, error or timeout */
-    const char *error_message;
+    const char *error_message; /* 16000 */
 };
 
 struct store_ab {
@@ -83,16 +85,23 @@ struct store_row {
 struct store_options {
     int connection_max; /* of the pool, 1..64; SQLite has one writer */
     int timeout_ms;     /* connecting, and one statement */
-    bool is_read_only;  /* makes and migrates nothing */
+    bool is_read_only;  /* makes and migrates nothing; no writing calls */
+    bool is_lazy;       /* for a server that may be away at start: store_open
+                         * connects to nothing, and the first call that reaches
+                         * the database migrates it */
 };
+
+enum { STORE_ROWS_MAX = 65536, STORE_EMBEDDING_MAX = 65536 };
 
 struct store;
 
 /* URLs: sqlite:///path (or a plain path), postgres:// and postgresql://,
  * mysql:// and mariadb://, with user, password, host, port, database and
- * ?sslmode= or ?ssl=. ERR_INVALID names what the URL lacks (never the
- * password); ERR_UNAVAILABLE when the server does not answer. Migrates nothing;
- * call store_migrate. The caller owns *out. */
+ * ?sslmode= or ?ssl= (store/store_url.h says more and builds them).
+ * ERR_INVALID names what the URL lacks (never the password); ERR_UNAVAILABLE
+ * when the server does not answer or refuses the user; ERR_NOT_FOUND when there
+ * is no file to read; ERR_CORRUPT when the file is no database. Migrates
+ * nothing; call store_migrate. The caller owns *out. */
 MUST_CHECK int store_open(const char *url, const struct store_options *options,
                           struct store **out, struct err *err);
 void store_close(struct store *store); /* NULL is allowed */
@@ -100,7 +109,7 @@ void store_close(struct store *store); /* NULL is allowed */
 /* "postgres://user@host:5432/olho": the URL without its password. */
 const char *store_name(const struct store *store);
 
-/* Writes rows (at least one) of any tables, in order, in one transaction with
+/* Writes 1..STORE_ROWS_MAX rows of any tables, in order, in one transaction with
  * multi-row inserts: all of them or none. ERR_UNAVAILABLE: the database is
  * away, try again later. ERR_UNPROCESSABLE: the database refused the rows (a
  * constraint), which trying again does not mend. */
@@ -143,7 +152,7 @@ struct store_item {
 };
 
 /* Calls fn for each item in the order of id until it fails. Texts are valid
- * during the call. */
+ * during the call; fn must not call the store. */
 typedef int store_item_fn(void *user, const struct store_item *item,
                           struct err *err);
 MUST_CHECK int store_scan_items(struct store *store, store_item_fn *fn,
@@ -191,5 +200,52 @@ MUST_CHECK int store_find_metrics(struct store *store, const char *version,
 MUST_CHECK int store_put_metrics(struct store *store,
                                  const struct store_metrics *metrics,
                                  struct err *err);
+
+/* --- whole tables, for export and import --- */
+
+enum store_cell_type {
+    STORE_CELL_INTEGER,
+    STORE_CELL_NUMBER,
+    STORE_CELL_TEXT,
+    STORE_CELL_TIME, /* "2026-11-21 12:00:00.123", UTC */
+    STORE_CELL_BYTES,
+};
+
+struct store_cell {
+    const char *column;
+    enum store_cell_type type;
+    const char *data; /* as text, but for BYTES; NULL is SQL NULL */
+    size_t len;
+};
+
+enum { STORE_CELLS_MAX = 16 };
+
+struct store_record {
+    const char *table;
+    int cell_count; /* 1..STORE_CELLS_MAX */
+    struct store_cell cells[STORE_CELLS_MAX];
+};
+
+/* The name of table i, those first that others refer to; NULL past the end. */
+const char *store_table_name(int i);
+
+/* The type of a column; false when the table has none of that name. */
+bool store_find_column(const char *table, const char *column,
+                       enum store_cell_type *out);
+
+/* Calls fn for each row of a table in the order of id, with the columns that
+ * olho knows, "id" first. Cells are valid during the call; fn must not call
+ * the store. */
+typedef int store_record_fn(void *user, const struct store_record *record,
+                            struct err *err);
+MUST_CHECK int store_scan_table(struct store *store, const char *table,
+                                store_record_fn *fn, void *user,
+                                struct err *err);
+
+/* Adds records with their ids in one transaction; those whose id (or unique
+ * key) is there already stay as they are. *out_added counts the new ones. */
+MUST_CHECK int store_put_records(struct store *store,
+                                 const struct store_record *records, int count,
+                                 int *out_added, struct err *err);
 
 #endif
