@@ -19,10 +19,14 @@
 struct fetch;
 
 struct fetch_options {
-    int connection_max;  /* kept open at once, 1..256 */
+    int connection_max;  /* exchanges at once, 1..256; more of them wait */
     const char *ca_file; /* PEM of the authorities to trust; NULL: system's */
     bool is_insecure;    /* do not check certificates (tests, closed nets) */
 };
+
+/* Takes the next piece of a body. A non-zero answer ends the exchange with
+ * it. */
+typedef int fetch_sink_fn(void *user, struct bytes piece, struct err *err);
 
 struct fetch_request {
     const char *method;         /* NULL: GET */
@@ -34,6 +38,8 @@ struct fetch_request {
     int connect_timeout_ms; /* 0: 2000 */
     int timeout_ms;         /* for the whole exchange; 0: 30000 */
     size_t body_len_max;    /* of the reply; more is ERR_TOO_LARGE */
+    fetch_sink_fn *sink;    /* gets the body of a 2xx reply, of any length, */
+    void *sink_user;        /* instead of reply->body; NULL: none */
 };
 
 struct fetch_reply {
@@ -47,8 +53,10 @@ MUST_CHECK int fetch_new(const struct fetch_options *options,
 void fetch_free(struct fetch *fetch); /* NULL is allowed */
 
 /* One exchange; redirects are not followed. Any status counts as success here.
- * ERR_UNAVAILABLE when nobody answers, ERR_TIMEOUT, ERR_TOO_LARGE, ERR_INVALID
- * for an URL that cannot be. On failure *out is empty. Blocks. */
+ * ERR_UNAVAILABLE when nobody answers, the answer is cut short or a certificate
+ * is not trusted, ERR_TIMEOUT, ERR_TOO_LARGE, ERR_IO for body_file, ERR_INVALID
+ * for a URL or header that cannot be. Messages name the host, never the rest of
+ * the URL. On failure *out is empty. Blocks. */
 MUST_CHECK int fetch_run(struct fetch *fetch,
                          const struct fetch_request *request,
                          struct fetch_reply *out, struct err *err);

@@ -7,12 +7,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "base/mem.h"
 
@@ -31,6 +33,20 @@ void hash_sha256(struct bytes data, uint8_t out[HASH_SHA256_LEN])
     /* Only a broken installation of OpenSSL has no SHA-256. */
     assert(ok == 1 && len == HASH_SHA256_LEN);
     (void)ok;
+}
+
+void hash_hmac_sha256(struct bytes key, struct bytes data,
+                      uint8_t out[HASH_SHA256_LEN])
+{
+    static const uint8_t nothing;
+    unsigned int len = 0;
+    const uint8_t *sum;
+
+    assert(key.len <= INT_MAX);
+    sum = HMAC(EVP_sha256(), key.len == 0 ? &nothing : key.data, (int)key.len,
+               data.len == 0 ? &nothing : data.data, data.len, out, &len);
+    assert(sum != NULL && len == HASH_SHA256_LEN);
+    (void)sum;
 }
 
 void hash_to_hex(const uint8_t *bytes, size_t len, char *out)

@@ -18,6 +18,10 @@ void hash_sha256(struct bytes data, uint8_t out[HASH_SHA256_LEN]);
 void hash_sha256_hex(struct bytes data, char out[HASH_HEX_LEN + 1]);
 void hash_to_hex(const uint8_t *bytes, size_t len, char *out);
 
+/* HMAC-SHA-256 (RFC 2104) of data under key, which may have any length. */
+void hash_hmac_sha256(struct bytes key, struct bytes data,
+                      uint8_t out[HASH_SHA256_LEN]);
+
 /* SHA-256 of a whole file, read in pieces. Fails with ERR_IO. */
 MUST_CHECK int hash_file(const char *path, char out[HASH_HEX_LEN + 1],
                          struct err *err);

@@ -44,6 +44,62 @@ TEST(hash_of_a_file_is_that_of_its_bytes)
     mem_free(data);
 }
 
+static const char *hmac_hex(struct bytes key, struct bytes data)
+{
+    static char hex[HASH_HEX_LEN + 1];
+    uint8_t sum[HASH_SHA256_LEN];
+
+    hash_hmac_sha256(key, data, sum);
+    hash_to_hex(sum, sizeof sum, hex);
+    return hex;
+}
+
+/* Test cases 1 to 4, 6 and 7 of RFC 4231; 5 is a cut sum. */
+TEST(hash_hmac_sha256_gives_the_published_sums)
+{
+    uint8_t same[131], data[50], counted[25];
+    size_t i;
+
+    memset(same, 0x0b, sizeof same);
+    CHECK_TEXT(
+        hmac_hex((struct bytes){same, 20}, bytes_of_text("Hi There")),
+        "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    CHECK_TEXT(
+        hmac_hex(bytes_of_text("Jefe"),
+                 bytes_of_text("what do ya want for nothing?")),
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(same, 0xaa, sizeof same);
+    memset(data, 0xdd, sizeof data);
+    CHECK_TEXT(
+        hmac_hex((struct bytes){same, 20}, (struct bytes){data, 50}),
+        "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+    for (i = 0; i < sizeof counted; i++)
+        counted[i] = (uint8_t)(i + 1);
+    memset(data, 0xcd, sizeof data);
+    CHECK_TEXT(
+        hmac_hex((struct bytes){counted, 25}, (struct bytes){data, 50}),
+        "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
+    CHECK_TEXT(
+        hmac_hex((struct bytes){same, 131},
+                 bytes_of_text("Test Using Larger Than Block-Size Key - "
+                               "Hash Key First")),
+        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    CHECK_TEXT(
+        hmac_hex((struct bytes){same, 131},
+                 bytes_of_text("This is a test using a larger than block-size "
+                               "key and a larger than block-size data. The key "
+                               "needs to be hashed before being used by the "
+                               "HMAC algorithm.")),
+        "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2");
+}
+
+TEST(hash_hmac_sha256_takes_an_empty_key_and_nothing)
+{
+    CHECK_TEXT(
+        hmac_hex((struct bytes){0}, (struct bytes){0}),
+        "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+}
+
 TEST(hash_of_a_missing_file_leaves_the_sum_alone)
 {
     char hex[HASH_HEX_LEN + 1] = "untouched";
