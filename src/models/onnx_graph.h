@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An ONNX model in memory: read, built node by node, changed, written. What
  * the Keras import makes and the quantiser rewrites. The wire format is
- * protobuf, through protobuf-c and our own models/onnx.proto, in onnx_file.c
- * only (field numbers: the ONNX IR specification, onnx/onnx.proto).
+ * protobuf, through protobuf-c and our own models/onnx.proto, in onnx_read.c
+ * and onnx_write.c only (field numbers: the ONNX IR specification,
+ * onnx/onnx.proto).
  *
  * A graph owns everything in it; texts and values are copied in. One thread at
  * a time. Growing it fails with ERR_UNAVAILABLE, reported once: the functions
@@ -108,8 +109,9 @@ void onnx_free(struct onnx_graph *graph); /* NULL is allowed */
 /* Reads and writes a file. ERR_UNPROCESSABLE when it is no ONNX model or uses
  * what is not kept (external data, subgraphs, sparse tensors, functions, other
  * types), named. Every length is checked against what the tensor's shape needs,
- * and a file of n bytes takes at most 3 n and 64 MB while it is read. Texts for
- * people (doc strings, metadata) are left behind. */
+ * and a file of n bytes takes at most 6 n and 64 MB while it is read. Weights
+ * that are graph inputs too (files before IR version 4) are inputs no more.
+ * Texts for people (doc strings, metadata) are left behind. */
 MUST_CHECK int onnx_read(const char *path, struct onnx_graph **out,
                          struct err *err);
 MUST_CHECK int onnx_write(const struct onnx_graph *graph, const char *path,
@@ -144,6 +146,8 @@ void onnx_set_tensor(struct onnx_graph *graph, struct onnx_node *node,
                      int rank, const void *data);
 void onnx_add_output(struct onnx_graph *graph, struct onnx_node *node,
                      const char *name);
+void onnx_set_names(struct onnx_graph *graph, struct onnx_node *node,
+                    const char *name, const char *domain);
 
 /* Adds a weight; data is copied (NULL: zeros). data_len follows from type and
  * dims. */

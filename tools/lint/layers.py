@@ -44,7 +44,7 @@ FOREIGN = {
     "curl/": r"^src/base/fetch\.c$",
     "hdf5.h": r"^src/models/hdf5_file\.c$",
     "zip.h": r"^src/models/zip_file\.c$",
-    "onnx.pb-c.h": r"^src/models/onnx_file\.c$",
+    "onnx.pb-c.h": r"^src/models/onnx_(read|write)\.c$",
     "immintrin.h": r"_(avx2|avx512)\.c$",
     "arm_neon.h": r"_neon\.c$",
 }
