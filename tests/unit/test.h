@@ -6,8 +6,8 @@
  *         CHECK_INT(buf.len, 4);
  *     }
  *
- * A failed check ends its test. `olho-test [part of a name]` runs those whose
- * name has the part. */
+ * A failed check ends its test. `olho-test [PART...]` runs those whose name or
+ * file has every PART, and none that has what follows the dash of a -PART. */
 #ifndef OLHO_TEST_H
 #define OLHO_TEST_H
 

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real servers that tests may kill: PostgreSQL, MariaDB, Redis and S3, each on
+127.0.0.1 with a free port and a folder of its own.
+
+    with Service("postgres") as postgres:
+        room.run("store", "migrate", env={"DATABASE_URL": postgres.url})
+        postgres.kill()        # as kill -9 does, with all its children
+        postgres.start()       # the same port, the same data
+        postgres.pause()       # answers nothing, yet accepts connections
+        postgres.resume()
+
+tests/services/NAME says how each is run. Start on the thread that lives
+longest: the server ends with the thread that started it, so that none is left
+behind by a test run that was killed."""
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import urllib.parse
+
+SERVICES = pathlib.Path(__file__).resolve().parent / "services"
+NAMES = ("postgres", "mariadb", "redis", "s3")
+SLOW = float(os.environ.get("OLHO_TEST_SLOW", "1"))
+START_MAX_S = 60 * SLOW
+STOP_MAX_S = 20 * SLOW
+# What lets each end at once, with everything written.
+END_SIGNALS = {"postgres": signal.SIGINT}
+
+
+def free_port():
+    """A port that nobody listens on, below those that the kernel hands to
+    outgoing connections: it stays free while a server is down."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def exchange(port, question):
+    """The first bytes that a server says, after a question."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+        sock.sendall(question)
+        return sock.recv(512)
+
+
+def answers(name, port):
+    """Whether it is ready: each protocol tells that from still starting."""
+    try:
+        if name == "postgres":
+            body = struct.pack("!I", 3 << 16) + b"user\0olho\0\0"
+            hello = struct.pack("!I", len(body) + 4) + body
+            return exchange(port, hello)[:1] == b"R"
+        if name == "mariadb":
+            return exchange(port, b"")[4:5] == b"\x0a"
+        if name == "redis":
+            return exchange(port, b"PING\r\n")[:7] in (b"-NOAUTH", b"+PONG\r\n")
+        return exchange(port, b"GET / HTTP/1.0\r\n\r\n")[:5] == b"HTTP/"
+    except OSError:
+        return False
+
+
+def children_of(pid):
+    """Every process below this one."""
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            direct = map(int, (task / "children").read_text().split())
+        except OSError:
+            continue
+        for child in direct:
+            found += [child, *children_of(child)]
+    return found
+
+
+def signal_all(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+class Service:
+    """One server. Not started until start() or `with`."""
+
+    def __init__(self, name):
+        assert name in NAMES, f"no service {name}; there are {NAMES}"
+        self.name = name
+        self.port = free_port()
+        # Not under a folder of the test's: a server that gives up being root
+        # must be able to walk to it.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"olho-{name}-"))
+        self.folder.chmod(0o755)
+        self.log_path = self.folder / "log"
+        self.url = None
+        self.process = None
+
+    def launch(self):
+        """Starts it without waiting until it answers."""
+        assert self.process is None, f"{self.name} runs"
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [SERVICES / self.name, self.folder / "run", str(self.port)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True)
+
+    def wait(self):
+        """Waits until it answers."""
+        deadline = time.monotonic() + START_MAX_S
+        while not answers(self.name, self.port):
+            rc = self.process.poll()
+            assert rc is None, f"{self.name} ended with {rc}: {self.log()}"
+            assert time.monotonic() < deadline, \
+                f"{self.name} did not start: {self.log()}"
+            time.sleep(0.02)
+        self.url = re.search(r"^[a-z]+://\S+@127\.0\.0\.1:\d+\S*$",
+                             self.log_path.read_text(), re.M).group(0)
+
+    def start(self):
+        """Starts it on its port and the data that it left, and waits until it
+        answers."""
+        self.launch()
+        self.wait()
+        return self
+
+    def stop(self):
+        """Ends it as its operator would; nothing if it does not run."""
+        if self.process is None:
+            return
+        self.resume()
+        self.process.send_signal(END_SIGNALS.get(self.name, signal.SIGTERM))
+        try:
+            self.process.wait(STOP_MAX_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.process = None
+
+    def kill(self):
+        """kill -9 of all its processes."""
+        if self.process is None:
+            return
+        pids = [self.process.pid, *children_of(self.process.pid)]
+        signal_all(pids, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+        # Gone for good, so that none holds on to what the next start needs.
+        deadline = time.monotonic() + STOP_MAX_S
+        while any(is_alive(pid) for pid in pids):
+            assert time.monotonic() < deadline, f"{self.name} survives"
+            time.sleep(0.01)
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def pause(self):
+        """Halts it: connections are accepted and nothing is answered."""
+        signal_all([*children_of(self.process.pid), self.process.pid],
+                   signal.SIGSTOP)
+
+    def resume(self):
+        signal_all([*children_of(self.process.pid), self.process.pid],
+                   signal.SIGCONT)
+
+    def environment(self):
+        """What tells `olho-test contract` where it is."""
+        key = f"OLHO_TEST_{self.name.upper()}"
+        if self.name != "s3":
+            return {key: self.url}
+        parts = urllib.parse.urlsplit(self.url)
+        return {key: f"http://{parts.hostname}:{parts.port}",
+                f"{key}_KEY": parts.username, f"{key}_SECRET": parts.password,
+                f"{key}_BUCKET": "olho"}
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")[-4000:]
+
+    def close(self):
+        """Stops it and removes what it kept."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def is_alive(pid):
+    """Whether that process still runs; one that only waits to be reaped does
+    not."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] != "Z"
