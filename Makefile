@@ -46,6 +46,11 @@ LIB_SRC := $(filter-out $(MAIN_SRC),$(SRC))
 TEST_SRC := $(sort $(wildcard tests/unit/*.c tests/contract/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 
+# Protobuf messages: models/NAME.proto becomes gen/NAME.pb-c.[ch].
+PROTO := $(sort $(wildcard src/*/*.proto))
+PROTO_C := $(foreach p,$(PROTO),$(BUILD)/gen/$(notdir $(p:.proto=.pb-c.c)))
+PROTO_OBJ := $(PROTO_C:.c=.o)
+
 OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
@@ -126,10 +131,6 @@ $(BUILD)/bench-image: $(BUILD)/obj/bench/image.o $(LIB_OBJ) $(PROTO_OBJ) \
 	@echo "  LINK  $@"
 	$(Q)$(LINK)
 
-# Protobuf messages: models/NAME.proto becomes gen/NAME.pb-c.[ch].
-PROTO := $(sort $(wildcard src/*/*.proto))
-PROTO_C := $(foreach p,$(PROTO),$(BUILD)/gen/$(notdir $(p:.proto=.pb-c.c)))
-PROTO_OBJ := $(PROTO_C:.c=.o)
 vpath %.proto $(sort $(dir $(PROTO)))
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(BUILD)/gen

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apps/admin.h"
 
-#include "apps/app.h"
-#include "apps/collection.h"
 #include "apps/collector.h"
+#include "apps/pick.h"
 #include "base/clock.h"
 #include "http/server.h"
 #include "obs/metrics.h"
@@ -45,10 +44,10 @@ static int ready(struct app *app, struct http_request *request,
 }
 
 /* Each part by name, so that one look tells what is wrong. */
-static void write_parts(struct json_writer *json, const struct app *app)
+static void write_parts(struct json_writer *json,
+                        const struct model_version *version)
 {
-    struct flat *index = NULL;
-    struct flat_info info = {0};
+    struct collection_info info = {0};
     struct err err = {0};
 
     json_key(json, "parts");
@@ -56,13 +55,11 @@ static void write_parts(struct json_writer *json, const struct app *app)
     json_key(json, "model");
     json_put_text(json, "ok");
     json_key(json, "index");
-    if (collection_get(app->collection, &index, &err) != 0)
+    if (collection_info(version->collection, &info, &err) != 0)
         json_put_text(json, err.text);
     else
-        json_put_text(json, index == NULL ? "none" : "ok");
+        json_put_text(json, info.is_open ? "ok" : "none");
     json_object_end(json);
-    if (index != NULL)
-        flat_info(index, &info);
     json_key(json, "index_size");
     json_put_integer(json, info.count);
 }
@@ -71,9 +68,11 @@ static int health(struct app *app, struct http_request *request,
                   struct http_reply *reply, struct err *err)
 {
     struct json_writer json;
+    struct pick pick;
 
     (void)request;
     (void)err;
+    pick_begin(app, NULL, &pick);
     json_writer_init(&json, &reply->body);
     json_object_begin(&json);
     json_key(&json, "status");
@@ -81,14 +80,15 @@ static int health(struct app *app, struct http_request *request,
     json_key(&json, "version");
     json_put_text(&json, OLHO_VERSION);
     json_key(&json, "model");
-    json_put_text(&json, app->bundle->metadata.name);
+    json_put_text(&json, pick.version->bundle->metadata.name);
     json_key(&json, "model_version");
-    json_put_text(&json, app->bundle->metadata.version);
+    json_put_text(&json, pick.version->bundle->metadata.version);
     json_key(&json, "uptime_s");
     json_put_fixed(&json, (double)(clock_wall_ms() - app->started_ms) / 1000,
                    3);
-    write_parts(&json, app);
+    write_parts(&json, pick.version);
     json_object_end(&json);
+    pick_end(&pick);
     return 0;
 }
 
@@ -107,8 +107,11 @@ static int metrics(struct app *app, struct http_request *request,
 static int greet(struct app *app, struct http_request *request,
                  struct http_reply *reply, struct err *err)
 {
+    struct pick pick;
+
     (void)request;
     (void)err;
+    pick_begin(app, NULL, &pick);
     reply->content_type = "text/plain; charset=utf-8";
     buf_printf(&reply->body,
                "olho %s serves %s %s\n\n"
@@ -117,8 +120,9 @@ static int greet(struct app *app, struct http_request *request,
                "The model:          /api/model/status  /api/model/classes\n"
                "Operation:          /health  /health/live  /health/ready  "
                "/metrics\n",
-               OLHO_VERSION, app->bundle->metadata.name,
-               app->bundle->metadata.version);
+               OLHO_VERSION, pick.version->bundle->metadata.name,
+               pick.version->bundle->metadata.version);
+    pick_end(&pick);
     return 0;
 }
 

@@ -61,7 +61,7 @@ static void write_neighbours(struct json_writer *json,
     for (i = 0; !answer->is_undefined && i < answer->hit_count; i++) {
         json_object_begin(json);
         json_key(json, "item");
-        json_put_text(json, answer->hits[i].entry.path);
+        json_put_text(json, answer->hits[i].path);
         json_key(json, "distancia");
         json_put_float(json, answer->hits[i].distance);
         json_object_end(json);
@@ -70,16 +70,16 @@ static void write_neighbours(struct json_writer *json,
 }
 
 /* An item is called by its label, else by the name of its file. */
-static const char *name_of(const struct flat_entry *entry)
+static const char *name_of(const struct neighbour *item)
 {
-    const char *slash = strrchr(entry->path, '/');
+    const char *slash = strrchr(item->path, '/');
 
-    if (entry->label[0] != '\0')
-        return entry->label;
-    return slash != NULL ? slash + 1 : entry->path;
+    if (item->label[0] != '\0')
+        return item->label;
+    return slash != NULL ? slash + 1 : item->path;
 }
 
-int answer_write_similar(struct json_writer *json, const struct flat_hit *hits,
+int answer_write_similar(struct json_writer *json, const struct neighbour *hits,
                          int count, double similar_min)
 {
     int i, written = 0;
@@ -93,9 +93,9 @@ int answer_write_similar(struct json_writer *json, const struct flat_hit *hits,
             continue;
         json_object_begin(json);
         json_key(json, "item_id");
-        json_put_integer(json, hits[i].entry.id);
+        json_put_integer(json, hits[i].id);
         json_key(json, "nome");
-        json_put_text(json, name_of(&hits[i].entry));
+        json_put_text(json, name_of(&hits[i]));
         json_key(json, "distancia");
         json_put_float(json, hits[i].distance);
         json_key(json, "confianca_similaridade");

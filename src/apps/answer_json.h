@@ -24,7 +24,7 @@ void answer_write_brief(struct json_writer *json, const struct answer *answer,
 
 /* "similar_items": the hits of at least that similarity, 1 / (1 + distance).
  * Returns how many there are. */
-int answer_write_similar(struct json_writer *json, const struct flat_hit *hits,
+int answer_write_similar(struct json_writer *json, const struct neighbour *hits,
                          int count, double similar_min);
 
 #endif

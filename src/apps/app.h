@@ -9,17 +9,19 @@
 
 #include "base/config.h"
 #include "base/work.h"
-#include "models/bundle.h"
+#include "models/registry.h"
 
-struct collection;
+struct blob;
 struct http_server;
+struct rollout;
 
 struct app {
     const struct config *config;
-    struct bundle *bundle;         /* the model that serves */
-    struct collection *collection; /* the index of images */
-    struct work_pool *batch_pool;  /* images of batches; NULL in commands */
-    struct http_server *server;    /* NULL until it listens, and in commands */
+    struct registry *registry;    /* the versions that serve; arm 0 is full */
+    struct rollout *rollout;      /* between arms; NULL: arm 0 answers all */
+    struct blob *blob;            /* stored images; NULL: none */
+    struct work_pool *batch_pool; /* images of batches; NULL in commands */
+    struct http_server *server;   /* NULL until it listens, and in commands */
     int worker_count;
     int64_t started_ms; /* wall clock */
 };

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 
-#include "apps/collection.h"
 #include "base/clock.h"
 #include "image/decode.h"
 #include "obs/metrics.h"
@@ -18,11 +17,10 @@ static int out_of_memory(struct err *err)
     return err_set(err, ERR_UNAVAILABLE, "no memory for an answer");
 }
 
-static int decode(const struct app *app, struct bytes file, struct image **out,
-                  struct err *err)
+static int decode(const struct config *config,
+                  const struct transform *transform, struct bytes file,
+                  struct image **out, struct err *err)
 {
-    const struct config *config = app->config;
-    const struct transform *transform = &app->bundle->metadata.transform;
     size_t len_max = (size_t)(config->image_size_max_mb * (1 << 20));
     struct decode_options options = {
         .limits = {(int)config->image_side_min_px,
@@ -48,41 +46,22 @@ static int decode(const struct app *app, struct bytes file, struct image **out,
     return image_decode(file, &options, out, err);
 }
 
-int classify_search(const struct app *app, const float *embedding, int len,
-                    int k, struct arena *arena, struct flat_hit **out,
-                    int *out_count, struct err *err)
-{
-    struct flat *index = NULL;
-    int i, rc;
-
-    *out_count = 0;
-    rc = collection_get(app->collection, &index, err);
-    if (rc || index == NULL)
-        return rc;
-    *out = arena_try(arena, (size_t)k, sizeof **out);
-    if (*out == NULL)
-        return out_of_memory(err);
-    rc = flat_search(index, embedding, len, k, NULL, *out, out_count, err);
-    /* FAISS counts the squares, and thresholds in use were set on them. */
-    for (i = 0; rc == 0 && i < *out_count; i++)
-        (*out)[i].distance *= (*out)[i].distance;
-    return rc;
-}
-
 /* A broken index does not take the class away from the answer; the answer
  * says that nothing was searched. */
-static int add_similar(const struct app *app, int k, struct arena *arena,
-                       struct answer *answer, struct err *err)
+static int add_similar(const struct model_version *version, int k,
+                       struct arena *arena, struct answer *answer,
+                       struct err *err)
 {
     int64_t begin_us = clock_us();
     struct err search_err = {0};
-    struct flat_hit *hits = NULL;
+    struct neighbour *hits = NULL;
     int rc;
 
     if (k == 0 || answer->embedding == NULL)
         return 0;
-    rc = classify_search(app, answer->embedding, answer->bundle->embedding_len,
-                         k, arena, &hits, &answer->hit_count, &search_err);
+    rc = collection_search(version->collection, answer->embedding,
+                           version->bundle->embedding_len, k, NULL, arena,
+                           &hits, &answer->hit_count, NULL, &search_err);
     answer->times.search_us = clock_us() - begin_us;
     metrics_observe(METRIC_PHASE_SECONDS, "search", NULL,
                     seconds(answer->times.search_us));
@@ -147,16 +126,17 @@ static int run(const struct bundle *bundle, const struct image *image,
     return 0;
 }
 
-static int classify(const struct app *app, struct bytes file,
-                    const struct classify_options *options, struct arena *arena,
-                    struct answer *out, struct err *err)
+static int classify(const struct app *app, const struct model_version *version,
+                    struct bytes file, const struct classify_options *options,
+                    struct arena *arena, struct answer *out, struct err *err)
 {
     struct image *image = NULL;
     struct answer answer = {0};
     int64_t begin_us = clock_us();
     int rc;
 
-    rc = decode(app, file, &image, err);
+    rc = decode(app->config, &version->bundle->metadata.transform, file, &image,
+                err);
     if (rc)
         return rc;
     answer.times.decode_us = clock_us() - begin_us;
@@ -168,10 +148,10 @@ static int classify(const struct app *app, struct bytes file,
         rc = err_set(err, ERR_TIMEOUT,
                      "the deadline passed before the network ran");
     if (rc == 0)
-        rc = run(app->bundle, image, options->top_k, arena, &answer, err);
+        rc = run(version->bundle, image, options->top_k, arena, &answer, err);
     image_free(image);
     if (rc == 0)
-        rc = add_similar(app, options->similar_k, arena, &answer, err);
+        rc = add_similar(version, options->similar_k, arena, &answer, err);
     if (rc)
         return rc;
     judge(app->config, &answer);
@@ -179,15 +159,16 @@ static int classify(const struct app *app, struct bytes file,
     return 0;
 }
 
-int classify_image(const struct app *app, struct bytes file,
-                   const struct classify_options *options, struct arena *arena,
-                   struct answer *out, struct err *err)
+int classify_image(const struct app *app, const struct model_version *version,
+                   struct bytes file, const struct classify_options *options,
+                   struct arena *arena, struct answer *out, struct err *err)
 {
     int rc;
 
-    assert(options->top_k >= 1 && options->top_k <= app->bundle->class_count);
-    engine_enter(app->bundle->engine);
-    rc = classify(app, file, options, arena, out, err);
-    engine_leave(app->bundle->engine);
+    assert(options->top_k >= 1 &&
+           options->top_k <= version->bundle->class_count);
+    engine_enter(version->bundle->engine);
+    rc = classify(app, version, file, options, arena, out, err);
+    engine_leave(version->bundle->engine);
     return rc;
 }

@@ -12,8 +12,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "models/bundle.h"
-#include "vectors/flat.h"
 
 struct classify_options {
     int top_k;           /* 1..classes */
@@ -26,11 +24,11 @@ struct classify_times {
 };
 
 struct answer {
-    const struct bundle *bundle;    /* borrowed: the model that answered */
+    const struct bundle *bundle;    /* borrowed from the version */
     const struct bundle_class *top; /* top_k, best first */
     int top_count;
-    const float *embedding;      /* embedding_len, L2-normalised; or NULL */
-    const struct flat_hit *hits; /* nearest first */
+    const float *embedding;       /* embedding_len, L2-normalised; or NULL */
+    const struct neighbour *hits; /* nearest first */
     int hit_count;
     const char *index_error; /* why there was no search, or NULL */
     bool is_undefined;       /* by UNDEFINED_BELOW / _DISTANCE_ABOVE */
@@ -39,19 +37,13 @@ struct answer {
     struct classify_times times;
 };
 
-/* Fails with the decoder's errors, ERR_TIMEOUT when the deadline passes before
+/* The version is borrowed, as is what *out has of it.
+ * Fails with the decoder's errors, ERR_TIMEOUT when the deadline passes before
  * the network runs, ERR_TOO_LARGE over MAX_IMAGE_SIZE_MB. What *out points to
  * ends with the arena. */
-MUST_CHECK int classify_image(const struct app *app, struct bytes file,
-                              const struct classify_options *options,
-                              struct arena *arena, struct answer *out,
-                              struct err *err);
-
-/* The k nearest of an embedding of `len` values; their distance is the squared
- * Euclidean one. Without an index *out_count is 0. */
-MUST_CHECK int classify_search(const struct app *app, const float *embedding,
-                               int len, int k, struct arena *arena,
-                               struct flat_hit **out, int *out_count,
-                               struct err *err);
+MUST_CHECK int
+classify_image(const struct app *app, const struct model_version *version,
+               struct bytes file, const struct classify_options *options,
+               struct arena *arena, struct answer *out, struct err *err);
 
 #endif

@@ -12,16 +12,9 @@ extern const struct http_api collector_api;
 void collector_error(const struct http_request *request, const struct err *err,
                      struct http_reply *reply);
 
-/* POST /api/classify/batch, in collector_batch.c. */
-int collector_batch(struct app *app, struct http_request *request,
-                    struct http_reply *reply, struct err *err);
-
-/* Whether a part is an image by its name: image, images, images[] or file. */
-bool collector_is_image(const struct http_part *part);
-
-/* Reads `name` as a yes or no; anything else is ERR_INVALID. */
-MUST_CHECK int collector_flag(const struct http_request *request,
-                              const char *name, bool preset, bool *out,
-                              struct err *err);
+/* The handlers that have a file of their own: collector_batch.c,
+ * collector_similarity.c and collector_model.c. */
+http_handler_fn collector_batch, collector_similarity, collector_model_classes,
+    collector_model_status, collector_model_update;
 
 #endif

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 
 #include "apps/answer_json.h"
-#include "apps/app.h"
 #include "apps/classify.h"
 #include "apps/collector.h"
+#include "apps/collector_input.h"
+#include "apps/pick.h"
 #include "base/clock.h"
 #include "base/work.h"
 #include "obs/metrics.h"
@@ -32,6 +33,7 @@ struct slot {
 
 struct batch {
     const struct app *app;
+    const struct model_version *version;
     struct classify_options options;
     struct slot *slots;
     int count;
@@ -51,8 +53,9 @@ static void run_slot(struct work_job *job, enum work_outcome outcome)
     else if (outcome == WORK_EXPIRED)
         err_set(&slot->err, ERR_TIMEOUT,
                 "the deadline passed before the image's turn");
-    else if (classify_image(batch->app, slot->part->data, &batch->options,
-                            slot->arena, &slot->answer, &slot->err) != 0)
+    else if (classify_image(batch->app, batch->version, slot->part->data,
+                            &batch->options, slot->arena, &slot->answer,
+                            &slot->err) != 0)
         slot->answer.bundle = NULL;
     pthread_mutex_lock(&batch->mutex);
     batch->open_count--;
@@ -174,7 +177,7 @@ static void write_batch(struct http_reply *reply, const struct batch *batch,
     json_key(&json, "total_time_ms");
     json_put_fixed(&json, (double)(clock_us() - begin_us) / 1000, 3);
     json_key(&json, "model_version");
-    json_put_text(&json, batch->app->bundle->metadata.version);
+    json_put_text(&json, batch->version->bundle->metadata.version);
     json_object_end(&json);
     metrics_observe(METRIC_PHASE_SECONDS, "serialise", NULL,
                     (double)(clock_us() - write_us) / 1e6);
@@ -184,20 +187,24 @@ int collector_batch(struct app *app, struct http_request *request,
                     struct http_reply *reply, struct err *err)
 {
     struct batch batch = {.app = app, .count = count_images(request)};
+    struct pick pick;
     int64_t begin_us = clock_us(), top_k = 1;
     bool with_embedding = true;
     int i, rc;
 
+    pick_begin(app, request, &pick);
+    batch.version = pick.version;
     rc = check_request(app, request, batch.count, err);
     if (rc == 0)
         rc = http_argument_integer(request, "top_k", 1,
-                                   app->bundle->class_count, 1, &top_k, err);
+                                   pick.version->bundle->class_count, 1, &top_k,
+                                   err);
     if (rc == 0)
         rc = collector_flag(request, "embedding", true, &with_embedding, err);
     if (rc == 0)
         rc = fill(&batch, request, err);
     if (rc)
-        return rc;
+        goto out;
     batch.options.top_k = (int)top_k;
     batch.options.deadline_us = request->deadline_us;
     pthread_mutex_init(&batch.mutex, NULL);
@@ -208,5 +215,7 @@ int collector_batch(struct app *app, struct http_request *request,
     pthread_mutex_destroy(&batch.mutex);
     for (i = 0; i < batch.count; i++)
         arena_free(batch.slots[i].arena);
-    return 0;
+out:
+    pick_end(&pick);
+    return rc;
 }

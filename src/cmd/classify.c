@@ -108,23 +108,26 @@ int command_classify(struct arguments *arguments, struct err *err)
     struct app app = {0};
     struct report report = {
         .app = &app, .is_json = arguments_flag(arguments, "json") != NULL};
-    int rc;
+    struct model_version *version;
+    int class_count, rc;
 
     rc = session_open(config, &app, err);
     if (rc)
         return EXIT_FAILED;
-    if (config->top_k > app.bundle->class_count &&
+    version = registry_acquire(app.registry, 0);
+    class_count = version->bundle->class_count;
+    model_version_release(version);
+    if (config->top_k > class_count &&
         arguments->sources[option_find(config_options, config_option_count,
                                        "TOP_K") -
                            config_options] == OPTION_FROM_FLAG) {
         rc = err_set(err, ERR_INVALID,
                      "--top-k is %lld; the model has %d classes",
-                     (long long)config->top_k, app.bundle->class_count);
+                     (long long)config->top_k, class_count);
         goto out;
     }
-    options.top_k = config->top_k < app.bundle->class_count
-                        ? (int)config->top_k
-                        : app.bundle->class_count;
+    options.top_k =
+        config->top_k < class_count ? (int)config->top_k : class_count;
     options.similar_k = report.is_json ? (int)config->similar_k : 0;
     rc = images_run(&app, arguments->words, arguments->word_count, &options,
                     take_result, &report, err);

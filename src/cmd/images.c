@@ -38,6 +38,7 @@ struct slot {
 
 struct run {
     const struct app *app;
+    struct model_version *version; /* held until the end */
     const struct classify_options *options;
     struct slot slots[WINDOW_MAX];
 
@@ -104,8 +105,9 @@ static void classify_file(struct slot *slot)
     buf_init(&file, (size_t)len_max);
     if (file_read(result->path, &file, &result->err) == 0) {
         hash_sha256_hex(buf_bytes(&file), result->sha256);
-        if (classify_image(run->app, buf_bytes(&file), run->options,
-                           slot->arena, &result->answer, &result->err) != 0)
+        if (classify_image(run->app, run->version, buf_bytes(&file),
+                           run->options, slot->arena, &result->answer,
+                           &result->err) != 0)
             assert(result->err.code != ERR_OK);
     }
     buf_release(&file);
@@ -188,6 +190,7 @@ int images_run(const struct app *app, const char *const *words, int word_count,
     int i, rc;
 
     run->app = app;
+    run->version = registry_acquire(app->registry, 0);
     run->options = options;
     pthread_mutex_init(&run->mutex, NULL);
     pthread_cond_init(&run->done, NULL);
@@ -202,6 +205,7 @@ int images_run(const struct app *app, const char *const *words, int word_count,
     pthread_cond_destroy(&run->done);
     pthread_mutex_destroy(&run->mutex);
     release_paths(&list);
+    model_version_release(run->version);
     mem_free(run);
     return rc;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apps/collection.h"
 #include "base/file.h"
 #include "base/json_write.h"
 #include "cmd/command.h"
@@ -111,20 +110,22 @@ static int take_result(void *user, const struct image_result *result,
 static int add_all(const struct app *app, struct arguments *arguments,
                    struct addition *addition, struct err *err)
 {
+    struct model_version *version = registry_acquire(app->registry, 0);
+    struct collection *collection = version->collection;
     struct classify_options options = {.top_k = 1};
     struct flat_info info;
     struct err ignored = {0};
     int rc;
 
-    rc = collection_open_for_writing(app->collection, &addition->index, err);
+    rc = collection_open_for_writing(collection, &addition->index, err);
     if (rc)
-        return rc;
+        goto out;
     flat_info(addition->index, &info);
     if (info.torn_len > 0)
         fprintf(stderr,
                 "olho: %lld bytes of an addition that never finished were cut "
                 "off %s\n",
-                (long long)info.torn_len, collection_path(app->collection));
+                (long long)info.torn_len, collection_path(collection));
     rc = images_run(app, arguments->words, arguments->word_count, &options,
                     take_result, addition, err);
     if (rc == 0)
@@ -135,8 +136,10 @@ static int add_all(const struct app *app, struct arguments *arguments,
     printf("%d added, %d updated, %d failed, %d skipped; %lld images in %s\n",
            addition->added_count, addition->known_count, addition->failed_count,
            addition->skipped_count, (long long)info.count,
-           collection_path(app->collection));
+           collection_path(collection));
     flat_close(addition->index);
+out:
+    model_version_release(version);
     return rc;
 }
 
@@ -162,29 +165,22 @@ int command_index_add(struct arguments *arguments, struct err *err)
     return rc || addition.failed_count > 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
-static const char *metric_name(enum flat_metric metric)
-{
-    static const char *const names[] = {
-        [FLAT_L2] = "L2", [FLAT_IP] = "IP", [FLAT_COSINE] = "cosine"};
-
-    return names[metric];
-}
-
-static void print_info(const char *path, const struct flat_info *info)
+static void print_info(const char *path, const struct collection_info *info)
 {
     printf("file      %s\n", path);
     printf("images    %lld\n", (long long)info->count);
     printf("size      %.3g MB\n", (double)info->file_len / (1 << 20));
     printf("model     %s\n", info->model);
-    printf("vectors   %d values, %s, exact (Flat)\n", info->dim,
-           metric_name(info->metric));
+    printf("vectors   %d values, %s, %s (%s)\n", info->dim, info->metric,
+           info->is_exact ? "exact" : "approximate", info->type);
     printf("kernels   %s\n", info->kernels);
     if (info->torn_len > 0)
         printf("torn      %lld bytes of an addition that never finished\n",
                (long long)info->torn_len);
 }
 
-static void print_info_json(const char *path, const struct flat_info *info)
+static void print_info_json(const char *path,
+                            const struct collection_info *info)
 {
     struct json_writer json;
     struct buf line;
@@ -203,9 +199,9 @@ static void print_info_json(const char *path, const struct flat_info *info)
     json_key(&json, "dim");
     json_put_integer(&json, info->dim);
     json_key(&json, "metric");
-    json_put_text(&json, metric_name(info->metric));
+    json_put_text(&json, info->metric);
     json_key(&json, "index_type");
-    json_put_text(&json, "Flat");
+    json_put_text(&json, info->type);
     json_key(&json, "kernels");
     json_put_text(&json, info->kernels);
     json_key(&json, "torn_bytes");
@@ -218,27 +214,28 @@ static void print_info_json(const char *path, const struct flat_info *info)
 int command_index_info(struct arguments *arguments, struct err *err)
 {
     struct app app = {0};
-    struct flat *index = NULL;
-    struct flat_info info;
+    struct model_version *version;
+    struct collection_info info;
     const char *path;
     int rc;
 
     rc = session_open(&arguments->config, &app, err);
     if (rc)
         return EXIT_FAILED;
-    path = collection_path(app.collection);
-    rc = collection_get(app.collection, &index, err);
-    if (rc == 0 && index == NULL)
+    version = registry_acquire(app.registry, 0);
+    path = collection_path(version->collection);
+    rc = collection_info(version->collection, &info, err);
+    if (rc == 0 && !info.is_open)
         rc = err_set(err, ERR_NOT_FOUND,
                      "there is no index %s; `olho index add DIR` makes it",
                      path);
     if (rc == 0) {
-        flat_info(index, &info);
         if (arguments_flag(arguments, "json") != NULL)
             print_info_json(path, &info);
         else
             print_info(path, &info);
     }
+    model_version_release(version);
     session_close(&app);
     return rc ? EXIT_FAILED : EXIT_FINE;
 }

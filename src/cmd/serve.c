@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apps/collection.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -66,7 +65,8 @@ static struct http_options server_options(const struct config *config,
 }
 
 /* What a person who has just started it wants to know. */
-static void print_address(const struct app *app)
+static void print_address(const struct app *app,
+                          const struct model_version *version)
 {
     const char *host = app->config->host;
     int port = http_server_port(app->server);
@@ -80,7 +80,7 @@ static void print_address(const struct app *app)
              host, port);
     printf("olho %s serves %s on %s\n"
            "try: curl -F image=@photo.jpg %s/api/classify\n",
-           OLHO_VERSION, app->bundle->metadata.name, address, address);
+           OLHO_VERSION, version->bundle->metadata.name, address, address);
     fflush(stdout);
 }
 
@@ -140,14 +140,15 @@ static void delay(const sigset_t *signals, double seconds)
     }
 }
 
-static int start(struct app *app, struct err *err)
+static int start(struct app *app, const struct model_version *version,
+                 struct err *err)
 {
     const struct config *config = app->config;
     struct http_options options = server_options(config, app->worker_count);
-    struct flat *index = NULL;
+    struct collection_info info;
     int rc;
 
-    rc = collection_get(app->collection, &index, err);
+    rc = collection_info(version->collection, &info, err);
     if (rc)
         return rc;
     rc = work_new("batch", app->worker_count,
@@ -158,13 +159,13 @@ static int start(struct app *app, struct err *err)
                                err);
     if (rc)
         return rc;
-    metrics_set(METRIC_MODEL_READY, app->bundle->metadata.version, NULL, 1);
     log_write(LOG_INFO, "serving", log_text("host", config->host),
               log_integer("port", http_server_port(app->server)),
-              log_text("model", app->bundle->metadata.name),
-              log_text("version", app->bundle->metadata.version),
-              log_text("index",
-                       index != NULL ? collection_path(app->collection) : ""));
+              log_text("model", version->bundle->metadata.name),
+              log_text("version", model_version_name(version)),
+              log_text("index", info.is_open
+                                    ? collection_path(version->collection)
+                                    : ""));
     return 0;
 }
 
@@ -184,7 +185,7 @@ static void stop(struct app *app, const sigset_t *signals)
 
 /* A request that is alone gets every core. This second session is loaded when
  * the server answers already, because it takes as long as the first. */
-static void widen(const struct app *app)
+static void widen(const struct app *app, const struct model_version *version)
 {
     int count = app->worker_count < ENGINE_THREADS_MAX ? app->worker_count
                                                        : ENGINE_THREADS_MAX;
@@ -192,10 +193,29 @@ static void widen(const struct app *app)
 
     if (app->config->thread_count > 0 || count < 2)
         return;
-    if (engine_widen(app->bundle->engine, count, &err) != 0)
+    if (engine_widen(version->bundle->engine, count, &err) != 0)
         log_write(LOG_WARN, "a lone request gets one core only",
                   log_text("why", err.text));
     mem_trim();
+}
+
+static int serve(struct app *app, const struct arguments *arguments,
+                 const sigset_t *signals, struct err *err)
+{
+    struct model_version *version = registry_acquire(app->registry, 0);
+    int rc;
+
+    rc = start(app, version, err);
+    if (rc == 0) {
+        print_address(app, version);
+        widen(app, version);
+    }
+    model_version_release(version);
+    if (rc)
+        return rc;
+    wait_for_end(arguments, signals);
+    stop(app, signals);
+    return 0;
 }
 
 int command_serve(struct arguments *arguments, struct err *err)
@@ -207,13 +227,7 @@ int command_serve(struct arguments *arguments, struct err *err)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     rc = session_open(&arguments->config, &app, err);
     if (rc == 0)
-        rc = start(&app, err);
-    if (rc == 0) {
-        print_address(&app);
-        widen(&app);
-        wait_for_end(arguments, &signals);
-        stop(&app, &signals);
-    }
+        rc = serve(&app, arguments, &signals, err);
     work_free(app.batch_pool);
     session_close(&app);
     return rc ? EXIT_FAILED : EXIT_FINE;

@@ -3,9 +3,7 @@
 
 #include <sched.h>
 
-#include "apps/collection.h"
 #include "base/clock.h"
-#include "base/file.h"
 
 enum { WORKERS_MAX = 256 };
 
@@ -23,24 +21,22 @@ int session_worker_count(const struct config *config)
 
 int session_open(const struct config *config, struct app *app, struct err *err)
 {
-    char dir[FILE_PATH_MAX];
+    struct model_version *version = NULL;
     int rc;
 
     *app = (struct app){.config = config, .started_ms = clock_wall_ms()};
     app->worker_count = session_worker_count(config);
-    rc = bundle_find(config->model_path, dir, err);
-    if (rc == 0)
-        rc = bundle_open(dir, config, &app->bundle, err);
-    if (rc == 0)
-        rc = collection_new(config, app->bundle, &app->collection, err);
+    rc = model_version_open(config, config->model_path, config->embeddings_path,
+                            &version, err);
     if (rc)
-        session_close(app);
-    return rc;
+        return rc;
+    app->registry = registry_new();
+    registry_put(app->registry, 0, version);
+    return 0;
 }
 
 void session_close(struct app *app)
 {
-    collection_free(app->collection);
-    bundle_close(app->bundle);
+    registry_free(app->registry);
     *app = (struct app){0};
 }

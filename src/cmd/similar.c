@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "apps/answer_json.h"
-#include "apps/collection.h"
 #include "cmd/command.h"
 #include "cmd/images.h"
 #include "cmd/session.h"
@@ -30,13 +29,13 @@ static int print_json(const struct image_result *result, struct err *err)
     json_key(&json, "semelhantes");
     json_array_begin(&json);
     for (int i = 0; i < result->answer.hit_count; i++) {
-        const struct flat_hit *hit = &result->answer.hits[i];
+        const struct neighbour *hit = &result->answer.hits[i];
 
         json_object_begin(&json);
         json_key(&json, "item");
-        json_put_text(&json, hit->entry.path);
+        json_put_text(&json, hit->path);
         json_key(&json, "nome");
-        json_put_text(&json, hit->entry.label);
+        json_put_text(&json, hit->label);
         json_key(&json, "distancia");
         json_put_float(&json, hit->distance);
         json_object_end(&json);
@@ -53,7 +52,7 @@ static int print_json(const struct image_result *result, struct err *err)
 
 /* Embeddings are L2-normalised, so that the squared distance of two is
  * 2 - 2 cos. */
-static double cosine_of(const struct flat_hit *hit)
+static double cosine_of(const struct neighbour *hit)
 {
     return 1 - (double)hit->distance / 2;
 }
@@ -65,13 +64,13 @@ static void print_text(const struct image_result *result)
     terminal_bold(result->path);
     printf("\n");
     for (i = 0; i < result->answer.hit_count; i++) {
-        const struct flat_hit *hit = &result->answer.hits[i];
+        const struct neighbour *hit = &result->answer.hits[i];
 
         printf("  ");
         terminal_bar(cosine_of(hit), BAR_WIDTH);
-        printf(" %.3f  %s", cosine_of(hit), hit->entry.path);
-        if (hit->entry.label[0] != '\0')
-            printf("  [%s]", hit->entry.label);
+        printf(" %.3f  %s", cosine_of(hit), hit->path);
+        if (hit->label[0] != '\0')
+            printf("  [%s]", hit->label);
         printf("\n");
     }
 }
@@ -117,14 +116,16 @@ static int read_k(const struct arguments *arguments, int *out, struct err *err)
 /* There must be something to compare with. */
 static int check_index(const struct app *app, struct err *err)
 {
-    struct flat *index = NULL;
+    struct model_version *version = registry_acquire(app->registry, 0);
+    struct collection_info info;
     int rc;
 
-    rc = collection_get(app->collection, &index, err);
-    if (rc == 0 && index == NULL)
+    rc = collection_info(version->collection, &info, err);
+    if (rc == 0 && !info.is_open)
         rc = err_set(err, ERR_NOT_FOUND,
                      "there is no index %s; `olho index add DIR` makes it",
-                     collection_path(app->collection));
+                     collection_path(version->collection));
+    model_version_release(version);
     return rc;
 }
 

@@ -7,9 +7,9 @@ static char carro[] = "carro", moeda[] = "moeda", selo[] = "selo";
 static char *names[] = {carro, moeda, selo};
 static const struct bundle_class top[] = {{1, 0.75f}, {0, 0.2f}};
 static const float embedding[] = {0.6f, 0.8f};
-static const struct flat_hit hits[] = {
-    {{0, "fotos/a.jpg", "Ferrari 250", ""}, 0.25f},
-    {{1, "fotos/b.jpg", "", ""}, 1.0f},
+static const struct neighbour hits[] = {
+    {0, "fotos/a.jpg", "Ferrari 250", "", 0.25f},
+    {1, "fotos/b.jpg", "", "", 1.0f},
 };
 
 static const struct bundle bundle = {

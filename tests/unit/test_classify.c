@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "apps/classify.h"
-#include "apps/collection.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "test.h"
@@ -14,6 +13,7 @@ enum { ARENA_LEN_MAX = 64 << 20 };
 struct bench {
     struct config config;
     struct app app;
+    struct model_version *version;
     struct arena *arena;
     struct buf photo;
 };
@@ -31,11 +31,8 @@ static void bench_open(struct bench *bench)
                         &bench->config, index, &err),
              err);
     bench->app.config = &bench->config;
-    CHECK_OK(bundle_open("models/mobilenet_v2", &bench->config,
-                         &bench->app.bundle, &err),
-             err);
-    CHECK_OK(collection_new(&bench->config, bench->app.bundle,
-                            &bench->app.collection, &err),
+    CHECK_OK(model_version_open(&bench->config, "models/mobilenet_v2", index,
+                                &bench->version, &err),
              err);
     buf_init(&bench->photo, 16 << 20);
     CHECK_OK(file_read(test_data("photos/cat_720p.jpg"), &bench->photo, &err),
@@ -44,8 +41,7 @@ static void bench_open(struct bench *bench)
 
 static void bench_close(struct bench *bench)
 {
-    collection_free(bench->app.collection);
-    bundle_close(bench->app.bundle);
+    model_version_release(bench->version);
     buf_release(&bench->photo);
     arena_free(bench->arena);
     config_release(&bench->config);
@@ -54,10 +50,10 @@ static void bench_close(struct bench *bench)
 static int classify(struct bench *bench, int similar_k, struct answer *out,
                     struct err *err)
 {
-    struct classify_options options = {5, similar_k, 0};
+    struct classify_options options = {.top_k = 5, .similar_k = similar_k};
 
-    return classify_image(&bench->app, buf_bytes(&bench->photo), &options,
-                          bench->arena, out, err);
+    return classify_image(&bench->app, bench->version, buf_bytes(&bench->photo),
+                          &options, bench->arena, out, err);
 }
 
 /* Adds an entry as `olho index add` would. */
@@ -67,8 +63,9 @@ static void add_entry(struct bench *bench, const float *embedding,
     struct flat *index = NULL;
     struct err err = {0};
 
-    CHECK_OK(collection_open_for_writing(bench->app.collection, &index, &err),
-             err);
+    CHECK_OK(
+        collection_open_for_writing(bench->version->collection, &index, &err),
+        err);
     CHECK_OK(flat_add(index, embedding, path, "", "label", NULL, &err), err);
     flat_close(index);
 }
@@ -81,7 +78,7 @@ TEST(classify_knows_a_cat)
 
     bench_open(&bench);
     CHECK_OK(classify(&bench, 3, &answer, &err), err);
-    CHECK_TEXT(bench.app.bundle->labels.names[answer.top[0].id],
+    CHECK_TEXT(bench.version->bundle->labels.names[answer.top[0].id],
                "Egyptian cat");
     CHECK(answer.top[0].score > 0.5f);
     CHECK(answer.is_accepted);
@@ -102,7 +99,7 @@ TEST(classify_sees_what_is_added_while_it_serves)
     add_entry(&bench, answer.embedding, "cat.jpg");
     CHECK_OK(classify(&bench, 3, &again, &err), err);
     CHECK_INT(again.hit_count, 1);
-    CHECK_TEXT(again.hits[0].entry.path, "cat.jpg");
+    CHECK_TEXT(again.hits[0].path, "cat.jpg");
     CHECK_NEAR(again.hits[0].distance, 0, 1e-5);
     add_entry(&bench, answer.embedding, "twin.jpg");
     CHECK_OK(classify(&bench, 3, &again, &err), err);
@@ -118,8 +115,8 @@ TEST(classify_answers_without_a_search_when_the_index_is_of_another_model)
     struct err err = {0};
 
     bench_open(&bench);
-    CHECK_OK(flat_open(collection_path(bench.app.collection), FLAT_WRITE,
-                       bench.app.bundle->embedding_len, FLAT_L2, "other 1",
+    CHECK_OK(flat_open(collection_path(bench.version->collection), FLAT_WRITE,
+                       bench.version->bundle->embedding_len, FLAT_L2, "other 1",
                        &index, &err),
              err);
     flat_close(index);
@@ -151,13 +148,14 @@ TEST(classify_calls_what_is_unsure_undefined_when_asked)
 TEST(classify_stops_before_the_network_when_the_deadline_has_passed)
 {
     struct bench bench;
-    struct classify_options options = {1, 0, clock_us() - 1};
+    struct classify_options options = {.top_k = 1,
+                                       .deadline_us = clock_us() - 1};
     struct answer answer = {.top_count = 77};
     struct err err = {0};
 
     bench_open(&bench);
-    CHECK_ERR(classify_image(&bench.app, buf_bytes(&bench.photo), &options,
-                             bench.arena, &answer, &err),
+    CHECK_ERR(classify_image(&bench.app, bench.version, buf_bytes(&bench.photo),
+                             &options, bench.arena, &answer, &err),
               ERR_TIMEOUT);
     CHECK_INT(answer.top_count, 77);
     bench_close(&bench);

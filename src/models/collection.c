@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "apps/collection.h"
+#include "models/collection.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -18,15 +18,16 @@ struct collection {
     struct flat *index;    /* NULL until the file is there; then stays */
 };
 
-/* EMBEDDINGS_PATH, else the index that came with the model, else our own. */
+/* The file that is named, else the one that came with the model, else our
+ * own. */
 static int find_path(const struct config *config, const struct bundle *bundle,
-                     char *out, struct err *err)
+                     const char *path, char *out, struct err *err)
 {
     char home[FILE_PATH_MAX];
     int rc;
 
-    if (config->embeddings_path[0] != '\0') {
-        snprintf(out, FILE_PATH_MAX, "%s", config->embeddings_path);
+    if (path[0] != '\0') {
+        snprintf(out, FILE_PATH_MAX, "%s", path);
         return 0;
     }
     rc = file_join(bundle->dir, "index.olho", out, err);
@@ -37,12 +38,12 @@ static int find_path(const struct config *config, const struct bundle *bundle,
 }
 
 int collection_new(const struct config *config, const struct bundle *bundle,
-                   struct collection **out, struct err *err)
+                   const char *path, struct collection **out, struct err *err)
 {
     struct collection *collection = mem_new(sizeof *collection);
     int rc;
 
-    rc = find_path(config, bundle, collection->path, err);
+    rc = find_path(config, bundle, path, collection->path, err);
     if (rc) {
         mem_free(collection);
         return rc;
@@ -102,8 +103,9 @@ static int open_index(struct collection *collection, enum flat_mode mode,
     return 0;
 }
 
-int collection_get(struct collection *collection, struct flat **out,
-                   struct err *err)
+/* The index, up to date, or NULL in *out when there is no file yet. */
+static int get_flat(struct collection *collection, struct flat **out,
+                    struct err *err)
 {
     struct err open_err = {0};
     struct flat_info info;
@@ -128,6 +130,82 @@ int collection_get(struct collection *collection, struct flat **out,
     flat_info(*out, &info);
     metrics_set(METRIC_INDEX_ITEMS, NULL, NULL, (double)info.count);
     return rc;
+}
+
+int collection_info(struct collection *collection, struct collection_info *out,
+                    struct err *err)
+{
+    struct collection_info info = {.type = "Flat",
+                                   .metric = "L2",
+                                   .kernels = "",
+                                   .dim = collection->dim,
+                                   .is_exact = true};
+    struct flat *index = NULL;
+    struct flat_info flat;
+    int rc;
+
+    rc = get_flat(collection, &index, err);
+    if (rc)
+        return rc;
+    if (index != NULL) {
+        flat_info(index, &flat);
+        info.is_open = true;
+        info.metric = flat_metric_name(flat.metric);
+        info.count = flat.count;
+        info.dim = flat.dim;
+        info.file_len = flat.file_len;
+        info.torn_len = flat.torn_len;
+        info.kernels = flat.kernels;
+        snprintf(info.model, sizeof info.model, "%s", flat.model);
+    }
+    *out = info;
+    return 0;
+}
+
+static struct neighbour neighbour_of(const struct flat_hit *hit,
+                                     enum flat_metric metric)
+{
+    return (struct neighbour){
+        .id = hit->entry.id,
+        .path = hit->entry.path,
+        .label = hit->entry.label,
+        .sha256 = hit->entry.sha256,
+        /* FAISS counts the squares, and thresholds in use were set on them. */
+        .distance =
+            metric == FLAT_L2 ? hit->distance * hit->distance : hit->distance,
+    };
+}
+
+int collection_search(struct collection *collection, const float *query,
+                      int len, int k, const char *exclude_sha256,
+                      struct arena *arena, struct neighbour **out,
+                      int *out_count, bool *out_exact, struct err *err)
+{
+    struct neighbour *found = NULL;
+    struct flat_hit *hits = NULL;
+    struct flat *index = NULL;
+    struct flat_info info;
+    int i, count = 0, rc;
+
+    *out_count = 0;
+    if (out_exact != NULL)
+        *out_exact = true;
+    rc = get_flat(collection, &index, err);
+    if (rc || index == NULL)
+        return rc;
+    hits = arena_try(arena, (size_t)k, sizeof *hits);
+    found = arena_try(arena, (size_t)k, sizeof *found);
+    if (hits == NULL || found == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %d neighbours", k);
+    rc = flat_search(index, query, len, k, exclude_sha256, hits, &count, err);
+    if (rc)
+        return rc;
+    flat_info(index, &info);
+    for (i = 0; i < count; i++)
+        found[i] = neighbour_of(&hits[i], info.metric);
+    *out = found;
+    *out_count = count;
+    return 0;
 }
 
 /* The folder above the file, made when absent. */
