@@ -67,8 +67,18 @@ struct config {
     bool is_adversarial_on;
     double adversarial_max;
 
+    /* versions */
+    char *model_root;
+    char *ab_versions;
+    int64_t ab_sample_min;
+    bool is_ab_auto_rollback;
+
     /* index */
     char *embeddings_path;
+    int64_t index_type; /* enum index_type */
+    int64_t index_metric;
+    int64_t nprobe;
+    int64_t ef_search;
     int64_t similar_k;
     double similarity_min;
 
@@ -81,6 +91,34 @@ struct config {
     char *db_password;
     int64_t store_connection_max;
     double store_timeout_s;
+    int64_t store_queue_max;
+    int64_t store_batch_max;
+    double store_flush_s;
+    int64_t store_spill_max_mb;
+    int64_t store_embeddings; /* enum store_embeddings */
+    double items_refresh_s;
+
+    /* stored images */
+    char *blob_url;
+    char *blob_endpoint;
+    char *blob_public_endpoint;
+    char *minio_host;
+    int64_t minio_port;
+    char *minio_access_key;
+    char *minio_secret_key;
+    char *minio_bucket;
+    bool is_minio_secure;
+    char *s3_region;
+    bool is_s3_virtual_host;
+    char *s3_ca_file;
+    double blob_timeout_s;
+    double photo_url_expires_s;
+
+    /* cache */
+    int64_t cache_size_mb;
+    double cache_ttl_s;
+    char *redis_url;
+    double redis_timeout_s;
 
     /* the rest */
     char *home;
@@ -97,6 +135,13 @@ extern const struct option config_options[];
 extern const size_t config_option_count;
 
 /* Where each value of a struct config came from, row by row. */
+/* The choices of FAISS_INDEX_TYPE and FAISS_METRIC. */
+enum index_type { INDEX_AS_FILE, INDEX_FLAT, INDEX_IVFFLAT, INDEX_HNSW };
+enum index_metric { INDEX_METRIC_AS_FILE, INDEX_METRIC_L2, INDEX_METRIC_IP };
+
+/* The choices of STORE_EMBEDDINGS. */
+enum store_embeddings { EMBEDDINGS_AUTO, EMBEDDINGS_ON, EMBEDDINGS_OFF };
+
 enum { CONFIG_OPTIONS_MAX = 160 };
 
 /* Sets the presets and reads `.env` in the working folder (absent is fine)
