@@ -10,8 +10,8 @@
  * which do not differ were ever called different is at most alpha.
  * docs/design/rollout.md has the formulas and their sources.
  *
- * Thread-safe. A mutex per arm, held for a few additions, and one for the
- * recent answers; never two at once. */
+ * Thread-safe: a mutex per arm, held for a few additions, and one for the
+ * recent answers. */
 #ifndef OLHO_MODELS_ROLLOUT_H
 #define OLHO_MODELS_ROLLOUT_H
 

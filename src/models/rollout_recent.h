@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The answers of the last requests, so that feedback finds what was answered
+ * and by whom. A ring of a fixed number of entries, found by a hash of the
+ * request id; the oldest makes room.
+ *
+ * One thread at a time; rollout.c guards it. */
+#ifndef OLHO_MODELS_ROLLOUT_RECENT_H
+#define OLHO_MODELS_ROLLOUT_RECENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "models/rollout.h"
+
+/* What one arm answered. */
+struct recent_answer {
+    int arm;    /* -1: none */
+    int judged; /* what feedback said: 1 correct, 0 not, -1 none yet */
+    char class_name[ROLLOUT_CLASS_MAX];
+};
+
+struct recent_entry {
+    char request_id[ROLLOUT_REQUEST_MAX];
+    struct recent_answer serving, shadow;
+    int next; /* of the same chain; -1: the last */
+};
+
+struct recent;
+
+/* count_max answers, 0..ROLLOUT_RECENT_MAX; 0 remembers nothing.
+ * ERR_UNAVAILABLE without memory. */
+MUST_CHECK int recent_new(int count_max, struct recent **out, struct err *err);
+void recent_free(struct recent *recent); /* NULL is allowed */
+
+/* Ids that do not fit are left out: nobody can name them. A second serving
+ * answer to an id takes the place of the first, with all that belongs to it. */
+void recent_add(struct recent *recent, const char *request_id, int arm,
+                bool is_shadow, const char *class_name);
+
+/* The entry, valid until the next recent_add; NULL when there is none. */
+struct recent_entry *recent_find(struct recent *recent, const char *request_id);
+
+#endif
