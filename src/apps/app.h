@@ -14,11 +14,15 @@
 struct blob;
 struct http_server;
 struct rollout;
+struct store;
+struct writer;
 
 struct app {
     const struct config *config;
     struct registry *registry;    /* the versions that serve; arm 0 is full */
     struct rollout *rollout;      /* between arms; NULL: arm 0 answers all */
+    struct store *store;          /* the database; NULL: none */
+    struct writer *writer;        /* of its rows; NULL: none */
     struct blob *blob;            /* stored images; NULL: none */
     struct work_pool *batch_pool; /* images of batches; NULL in commands */
     struct http_server *server;   /* NULL until it listens, and in commands */
