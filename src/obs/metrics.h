@@ -36,7 +36,21 @@ enum { METRICS_SERIES_MAX = 256 };
     X(PREDICTIONS,       COUNTER,   "olho_predictions_total", "model", "accepted", "Images classified.") \
     X(CONFIDENCE,        RATIO,     "olho_prediction_confidence", "model", NULL, "Confidence of the first class.") \
     X(INDEX_ITEMS,       GAUGE,     "olho_index_items", NULL, NULL, "Images in the index.") \
-    X(MODEL_READY,       GAUGE,     "olho_model_ready", "model", NULL, "1 when the model is loaded.")
+    X(BLOB_SECONDS,      SECONDS,   "olho_blob_seconds", "operation", NULL, "Seconds of one operation on stored files.") \
+    X(BLOB_ERRORS,       COUNTER,   "olho_blob_errors_total", "operation", "error", "Operations on stored files that failed; absence is not counted.") \
+    X(BLOB_RETRIES,      COUNTER,   "olho_blob_retries_total", NULL, NULL, "Requests sent to the object store once more.") \
+    X(CACHE_REQUESTS,    COUNTER,   "olho_cache_requests_total", "backend", "result", "Answers looked up in the cache: hit or miss.") \
+    X(CACHE_ERRORS,      COUNTER,   "olho_cache_errors_total", "backend", NULL, "Commands that the cache failed.") \
+    X(CACHE_UP,          GAUGE,     "olho_cache_up", "backend", NULL, "1 when the cache answers.") \
+    X(CACHE_BYTES,       GAUGE,     "olho_cache_bytes", "backend", NULL, "Bytes held by the cache of this process.") \
+    X(FLIGHT,            COUNTER,   "olho_flight_total", "outcome", NULL, "Answers computed (lead), shared with an identical request (share), or not waited for (timeout).") \
+    X(MODEL_READY,       GAUGE,     "olho_model_ready", "model", NULL, "1 when the model is loaded.") \
+    X(STORE_ROWS,        COUNTER,   "olho_store_rows_total", "outcome", NULL, "Rows for the database: written, spilled to the file, rejected by it, dropped, or damaged in the file.") \
+    X(STORE_WAITING,     GAUGE,     "olho_store_waiting", NULL, NULL, "Rows that wait in memory for the database now.") \
+    X(STORE_SPILL_ROWS,  GAUGE,     "olho_store_spill_rows", NULL, NULL, "Rows that wait in the spill file now.") \
+    X(STORE_SPILL_BYTES, GAUGE,     "olho_store_spill_bytes", NULL, NULL, "Bytes of the spill file now; 0 when no row waits in it.") \
+    X(STORE_AWAY,        GAUGE,     "olho_store_away", NULL, NULL, "1 when the last attempt to write found no database.") \
+    X(STORE_BATCH_SECONDS, SECONDS, "olho_store_batch_seconds", NULL, NULL, "Seconds the database took for one batch of rows.")
 /* clang-format on */
 
 enum metric {
