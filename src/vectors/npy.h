@@ -19,7 +19,7 @@
 
 enum {
     NPY_DIM_MAX = 65536,        /* columns of a matrix */
-    NPY_TEXTS_LEN_MAX = 1 << 30 /* bytes of a file of texts */
+    NPY_TEXTS_LEN_MAX = 1 << 28 /* bytes of a file of texts */
 };
 
 /* A matrix, rows one behind the other whatever order the file had. */
@@ -44,8 +44,9 @@ MUST_CHECK int npy_read_integers(const char *path, int64_t **out,
 
 /* Texts by number; each is UTF-8, without a NUL inside. */
 struct npy_texts {
-    char **texts; /* owned, in one block with what it points to */
+    const char **texts; /* owned; equal ones may be one */
     int64_t count;
+    char *pool; /* owned: what they point to */
 };
 
 /* Reads the texts of an array of any shape in C order: numpy's own ("<U12",
