@@ -490,9 +490,11 @@ bool fetch_header(const struct fetch_reply *reply, const char *name, char *out,
                   size_t size)
 {
     const char *line = reply->headers.data, *end;
-    const char *past = line + reply->headers.len;
+    const char *past = line;
     size_t name_len = strlen(name), len;
 
+    if (reply->headers.len > 0)
+        past += reply->headers.len;
     for (; line < past; line = end + 1) {
         end = memchr(line, '\n', (size_t)(past - line));
         len = (size_t)(end - line);

@@ -17,7 +17,7 @@
 enum {
     SIGV4_PAIRS_MAX = 16,  /* of a query; of further headers */
     SIGV4_TIME_LEN = 17,   /* "20261121T120000Z" and a NUL */
-    SIGV4_TEXT_MAX = 16384 /* bytes of a target or of what is signed */
+    SIGV4_TEXT_MAX = 32768 /* bytes of a target or of what is signed */
 };
 
 #define SIGV4_UNSIGNED "UNSIGNED-PAYLOAD"
