@@ -11,10 +11,10 @@
 #include "base/fetch.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/url.h"
 #include "blob/blob_ops.h"
 #include "blob/retry.h"
 #include "blob/s3_endpoint.h"
+#include "blob/s3_list.h"
 #include "blob/s3_reply.h"
 #include "blob/sigv4.h"
 #include "obs/metrics.h"
@@ -26,7 +26,6 @@ enum {
     RETRIES_MAX = 10,
     ERROR_LEN_MAX = 64 << 10,
     PAGE_LEN_MAX = 8 << 20, /* 1000 keys of 1024 bytes, each %-encoded */
-    TOKEN_MAX = 4096,
     HEADERS_MAX = 4,
     SHOWN_MAX = 100,
 };
@@ -388,99 +387,6 @@ out:
 
 /* --- listing ------------------------------------------------------------- */
 
-/* One <Contents>; its key is given without the prefix. */
-static int list_object(const struct s3 *s3, struct bytes object,
-                       bool is_encoded, blob_list_fn *fn, void *user,
-                       struct err *err)
-{
-    struct blob_item item = {0};
-    struct bytes raw;
-    struct buf key;
-    size_t prefix_len = strlen(s3->blob.prefix);
-    char digits[32];
-    int rc = 0;
-
-    if (!s3_xml_find(object, "Key", &raw))
-        return 0;
-    buf_init(&key, 3 * BLOB_KEY_MAX);
-    s3_xml_text(raw, &key);
-    if (key.is_full || key.len == 0)
-        goto out;
-    rc = buf_check(&key, err);
-    if (rc)
-        goto out;
-    if (is_encoded)
-        key.len = url_decode(key.data, key.len, true);
-    /* No key has a NUL, and none is outside of what was asked for. */
-    if (strlen(key.data) != key.len ||
-        strncmp(key.data, s3->blob.prefix, prefix_len) != 0)
-        goto out;
-    item.key = key.data + prefix_len;
-    if (s3_xml_find(object, "Size", &raw)) {
-        if (raw.len >= sizeof digits)
-            raw.len = sizeof digits - 1;
-        memcpy(digits, raw.data, raw.len);
-        digits[raw.len] = '\0';
-        item.len = strtoull(digits, NULL, 10);
-    }
-    if (s3_xml_find(object, "LastModified", &raw))
-        item.modified_ms = s3_time_iso(raw);
-    rc = fn(user, &item, err);
-out:
-    buf_release(&key);
-    return rc;
-}
-
-/* One that does not go on would list without end. */
-static int next_token(const struct s3 *s3, struct bytes xml, struct buf *token,
-                      struct err *err)
-{
-    struct bytes raw;
-    struct buf next;
-    int rc;
-
-    buf_init(&next, TOKEN_MAX);
-    if (s3_xml_find(xml, "NextContinuationToken", &raw))
-        s3_xml_text(raw, &next);
-    if (next.len == 0 || next.is_full || strlen(next.data) != next.len ||
-        (token->len == next.len &&
-         memcmp(token->data, next.data, next.len) == 0))
-        rc = err_set(err, ERR_UNPROCESSABLE,
-                     "bucket '%s': the object store's list goes on without a "
-                     "new token of 1..%d bytes",
-                     s3->bucket, TOKEN_MAX);
-    else
-        rc = buf_check(&next, err);
-    buf_release(token);
-    *token = next;
-    return rc;
-}
-
-/* Lists one page; the token of the next, or nothing at the end, takes the place
- * of this page's. */
-static int list_page(const struct s3 *s3, struct bytes xml, blob_list_fn *fn,
-                     void *user, struct buf *token, struct err *err)
-{
-    bool is_encoded = s3_xml_is(xml, "EncodingType", "url");
-    struct bytes rest = xml, object, raw;
-    int rc;
-
-    if (!s3_xml_find(xml, "IsTruncated", &raw))
-        return err_set(err, ERR_UNPROCESSABLE,
-                       "bucket '%s': the object store's list is not one",
-                       s3->bucket);
-    while (s3_xml_next(&rest, "Contents", &object)) {
-        rc = list_object(s3, object, is_encoded, fn, user, err);
-        if (rc)
-            return rc;
-    }
-    if (!s3_xml_is(xml, "IsTruncated", "true")) {
-        buf_clear(token);
-        return 0;
-    }
-    return next_token(s3, xml, token, err);
-}
-
 static int s3_list(struct blob *blob, const char *prefix, blob_list_fn *fn,
                    void *user, struct err *err)
 {
@@ -497,7 +403,7 @@ static int s3_list(struct blob *blob, const char *prefix, blob_list_fn *fn,
 
     if (rc)
         return rc;
-    buf_init(&token, TOKEN_MAX);
+    buf_init(&token, S3_TOKEN_MAX);
     hash_nothing(&question);
     do {
         question.query_count = 0;
@@ -512,7 +418,8 @@ static int s3_list(struct blob *blob, const char *prefix, blob_list_fn *fn,
                 (struct sigv4_pair){"continuation-token", token.data};
         rc = ask(s3, &question, &reply, err);
         if (rc == 0)
-            rc = list_page(s3, buf_bytes(&reply.body), fn, user, &token, err);
+            rc = s3_list_page(s3->bucket, s3->blob.prefix,
+                              buf_bytes(&reply.body), fn, user, &token, err);
         fetch_reply_release(&reply);
     } while (rc == 0 && token.len > 0);
     buf_release(&full);
