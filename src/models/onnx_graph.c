@@ -49,7 +49,7 @@ struct onnx_graph *onnx_new(void)
     return graph;
 }
 
-static void free_tensor(struct onnx_tensor *tensor)
+void onnx_free_tensor(struct onnx_tensor *tensor)
 {
     if (tensor == NULL)
         return;
@@ -71,12 +71,12 @@ static void release_attribute(struct onnx_attribute *attribute)
 {
     mem_free(attribute->name);
     mem_free(attribute->text);
-    free_tensor(attribute->tensor);
+    onnx_free_tensor(attribute->tensor);
     mem_free(attribute->reals);
     mem_free(attribute->wholes);
 }
 
-static void free_node(struct onnx_node *node)
+void onnx_free_node(struct onnx_node *node)
 {
     int i;
 
@@ -111,9 +111,9 @@ void onnx_free(struct onnx_graph *graph)
     if (graph == NULL)
         return;
     for (i = 0; i < graph->node_count; i++)
-        free_node(graph->nodes[i]);
+        onnx_free_node(graph->nodes[i]);
     for (i = 0; i < graph->tensor_count; i++)
-        free_tensor(graph->tensors[i]);
+        onnx_free_tensor(graph->tensors[i]);
     mem_free(graph->nodes);
     mem_free(graph->tensors);
     free_values(graph->inputs, graph->input_count);
@@ -200,7 +200,7 @@ struct onnx_node *onnx_add(struct onnx_graph *graph, const char *op,
     node->op = copy_text(graph, op);
     node->domain = copy_text(graph, "");
     if (graph->is_broken) {
-        free_node(node);
+        onnx_free_node(node);
         return NULL;
     }
     graph->nodes[graph->node_count++] = node;
@@ -350,7 +350,7 @@ static struct onnx_tensor *new_tensor(struct onnx_graph *graph,
         tensor->data = copy(graph, data, count, onnx_element_len(type));
     if (tensor->name == NULL || tensor->data == NULL) {
         graph->is_broken = true;
-        free_tensor(tensor);
+        onnx_free_tensor(tensor);
         return NULL;
     }
     tensor->data_len = count * onnx_element_len(type);

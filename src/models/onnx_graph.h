@@ -106,6 +106,10 @@ struct onnx_graph {
 struct onnx_graph *onnx_new(void) __attribute__((returns_nonnull));
 void onnx_free(struct onnx_graph *graph); /* NULL is allowed */
 
+/* One that was taken out of its graph's list. */
+void onnx_free_node(struct onnx_node *node);
+void onnx_free_tensor(struct onnx_tensor *tensor);
+
 /* Reads and writes a file. ERR_UNPROCESSABLE when it is no ONNX model or uses
  * what is not kept (external data, subgraphs, sparse tensors, functions, other
  * types), named. Every length is checked against what the tensor's shape needs,
