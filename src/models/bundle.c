@@ -10,12 +10,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "models/guess.h"
-
-enum { METADATA_LEN_MAX = 1 << 20 };
+#include "models/metadata_file.h"
 
 static bool is_model_dir(const char *dir)
 {
@@ -97,61 +95,20 @@ int bundle_find(const char *path, char *dir, struct err *err)
     return 0;
 }
 
-/* One checksum of the metadata against its file. */
-static int check_sum(void *user, const char *key,
-                     const struct json_value *value, struct err *err)
-{
-    const struct bundle *bundle = user;
-    char path[FILE_PATH_MAX], sum[HASH_HEX_LEN + 1];
-    const char *want = json_text(value);
-    int rc;
-
-    if (want == NULL || strlen(want) != HASH_HEX_LEN || strchr(key, '/'))
-        return err_set(err, ERR_UNPROCESSABLE,
-                       "sha256 of \"%s\" is no checksum of a file in the "
-                       "folder",
-                       key);
-    rc = file_join(bundle->dir, key, path, err);
-    if (rc == 0)
-        rc = hash_file(path, sum, err);
-    if (rc == 0 && strcmp(sum, want) != 0)
-        rc = err_set(err, ERR_UNPROCESSABLE,
-                     "%s has SHA-256 %.12s...; metadata.json says %.12s...",
-                     path, sum, want);
-    return rc;
-}
-
 static int read_metadata(struct bundle *bundle, struct err *err)
 {
-    char path[FILE_PATH_MAX];
     struct json_value *document = NULL;
-    struct buf text;
     int rc;
 
-    buf_init(&text, METADATA_LEN_MAX);
-    rc = file_join(bundle->dir, "metadata.json", path, err);
+    bundle->metadata.accuracy = NAN;
+    rc = metadata_file_read(bundle->dir, &document, err);
     if (rc)
-        goto out;
-    if (!file_exists(path)) {
-        bundle->metadata.accuracy = NAN;
-        goto out;
-    }
-    rc = file_read(path, &text, err);
-    if (rc)
-        goto out;
-    rc = json_parse(buf_bytes(&text), &document, err);
-    if (rc == 0)
-        rc = metadata_read(document, &bundle->metadata, err);
-    if (rc == 0)
-        rc =
-            json_members(json_find(document, "sha256"), check_sum, bundle, err);
-    if (rc == ERR_INVALID) /* the folder is at fault, not who named it */
-        err->code = ERR_UNPROCESSABLE;
-    if (rc)
+        return rc;
+    if (document != NULL && metadata_read(document, &bundle->metadata, err))
         rc = err_wrap(err, "metadata.json");
-out:
+    if (rc == 0)
+        rc = metadata_file_check_sums(bundle->dir, document, err);
     json_free(document);
-    buf_release(&text);
     return rc;
 }
 
