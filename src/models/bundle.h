@@ -67,6 +67,13 @@ MUST_CHECK int bundle_run(const struct bundle *bundle,
                           float *embedding, struct bundle_times *times,
                           struct err *err);
 
+/* The same for an image that has the sides of the network's input already, as
+ * transform_pixels makes it: it is neither resized nor cut. */
+MUST_CHECK int bundle_run_prepared(const struct bundle *bundle,
+                                   const struct image *image, float *scores,
+                                   float *embedding, struct bundle_times *times,
+                                   struct err *err);
+
 /* The k (1..class_count) best classes, best first, ties by class number. */
 struct bundle_class {
     int id;

@@ -135,11 +135,10 @@ int bundle_try(struct bundle *bundle, struct err *err)
     return rc;
 }
 
-int bundle_run(const struct bundle *bundle, const struct image *image,
-               float *scores, float *embedding, struct bundle_times *times,
-               struct err *err)
+static int run(const struct bundle *bundle, const struct transform *transform,
+               const struct image *image, float *scores, float *embedding,
+               struct bundle_times *times, struct err *err)
 {
-    const struct transform *transform = &bundle->metadata.transform;
     float *input = mem_try_aligned(tensor_count(transform), sizeof *input);
     int64_t begin_us = clock_us(), prepared_us;
     int rc;
@@ -159,6 +158,27 @@ int bundle_run(const struct bundle *bundle, const struct image *image,
     times->inference_us = clock_us() - prepared_us;
     mem_free(input);
     return rc;
+}
+
+int bundle_run(const struct bundle *bundle, const struct image *image,
+               float *scores, float *embedding, struct bundle_times *times,
+               struct err *err)
+{
+    return run(bundle, &bundle->metadata.transform, image, scores, embedding,
+               times, err);
+}
+
+int bundle_run_prepared(const struct bundle *bundle, const struct image *image,
+                        float *scores, float *embedding,
+                        struct bundle_times *times, struct err *err)
+{
+    struct transform as_it_is = bundle->metadata.transform;
+
+    assert(image->width_px == as_it_is.width_px);
+    assert(image->height_px == as_it_is.height_px);
+    as_it_is.fit = FIT_STRETCH;
+    as_it_is.filter = FILTER_NEAREST;
+    return run(bundle, &as_it_is, image, scores, embedding, times, err);
 }
 
 void bundle_rank(const struct bundle *bundle, const float *scores, int k,
