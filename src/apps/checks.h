@@ -36,7 +36,7 @@
     X(BRIGHT,      "bright")      /* share of nearly white pixels      */ \
     X(DUPLICATE,   "duplicate")   /* bits that differ from a recent one */ \
     X(OBJECT,      "object")      /* score of the best box             */ \
-    X(ADVERSARIAL, "adversarial") /* L1 distance after squeezing       */
+    X(ADVERSARIAL, "adversarial") /* move of the scores when squeezed  */
 /* clang-format on */
 
 enum check {

@@ -31,7 +31,7 @@ FOREIGN = {
     "jansson.h": r"^src/base/json\.c$",
     "zlib.h": r"^src/base/gzip\.c$",
     "openssl/": r"^src/base/hash\.c$",
-    "jpeglib.h": r"^src/image/decode_jpeg\.c$",
+    "jpeglib.h": r"^src/image/(de|en)code_jpeg\.c$",
     "jerror.h": r"^src/image/decode_jpeg\.c$",
     "png.h": r"^src/image/decode_png\.c$",
     "webp/": r"^src/image/decode_webp\.c$",
