@@ -6,6 +6,7 @@
 #ifndef OLHO_INFER_ENGINE_H
 #define OLHO_INFER_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,8 @@ enum { ENGINE_THREADS_MAX = 64 };
 
 struct engine_options {
     int thread_count; /* threads inside one run, 1..ENGINE_THREADS_MAX */
+    bool has_8_bits;  /* compute in 8 bits where the network says so; else what
+                       * is stored as int8 is unfolded to float32 at load */
 };
 
 struct engine;

@@ -37,6 +37,7 @@ static struct {
 struct engine_ort {
     struct engine base;
     char *path; /* owned */
+    bool has_8_bits;
     OrtSession *session;
     _Atomic(OrtSession *) lone; /* of runs that are alone; NULL: session */
     const char *input_names[ENGINE_TENSORS_MAX];
@@ -370,17 +371,18 @@ static int read_tensors(struct engine_ort *engine, struct err *err)
     return rc;
 }
 
-static int set_options(OrtSessionOptions *set, int thread_count,
-                       struct err *err)
+static int set_options(OrtSessionOptions *set,
+                       const struct engine_options *options, struct err *err)
 {
     /* Weights that are stored as int8 behind DequantizeLinear are unfolded to
-     * float32 once at load, instead of at every run. Threads spin between the
+     * float32 once at load, instead of at every run, unless the network
+     * computes in 8 bits. Threads spin between the
      * parts of a run, since waking one up costs more than a part, and stop
      * when the run ends: the core belongs to the next request. Sessions share
      * one arena for what a run needs, and weights stay out of it: 10 MB
      * less. */
-    static const char *const entries[][2] = {
-        {"session.disable_quant_qdq", "1"},
+    const char *const entries[][2] = {
+        {"session.disable_quant_qdq", options->has_8_bits ? "0" : "1"},
         {"session.force_spinning_stop", "1"},
         {"session.use_env_allocators", "1"},
         {"session.use_device_allocator_for_initializers", "1"},
@@ -389,8 +391,8 @@ static int set_options(OrtSessionOptions *set, int thread_count,
     size_t i;
     int rc;
 
-    rc = ort_check(api->SetIntraOpNumThreads(set, thread_count), ERR_INTERNAL,
-                   "set its threads", err);
+    rc = ort_check(api->SetIntraOpNumThreads(set, options->thread_count),
+                   ERR_INTERNAL, "set its threads", err);
     if (rc == 0)
         rc = ort_check(api->SetInterOpNumThreads(set, 1), ERR_INTERNAL,
                        "set its threads", err);
@@ -461,8 +463,8 @@ static int ort_run(struct engine *base, const struct tensor *inputs,
     return rc;
 }
 
-static int open_session(const char *path, int thread_count, OrtSession **out,
-                        struct err *err)
+static int open_session(const char *path, const struct engine_options *options,
+                        OrtSession **out, struct err *err)
 {
     const OrtApi *api = library.api;
     OrtSessionOptions *set = NULL;
@@ -471,7 +473,7 @@ static int open_session(const char *path, int thread_count, OrtSession **out,
     rc = ort_check(api->CreateSessionOptions(&set), ERR_UNAVAILABLE,
                    "make its options", err);
     if (rc == 0)
-        rc = set_options(set, thread_count, err);
+        rc = set_options(set, options, err);
     if (rc == 0)
         rc = ort_check(api->CreateSession(library.env, path, set, out),
                        ERR_UNPROCESSABLE, "load the network", err);
@@ -484,11 +486,12 @@ static int open_session(const char *path, int thread_count, OrtSession **out,
 static int ort_widen(struct engine *base, int thread_count, struct err *err)
 {
     struct engine_ort *engine = (struct engine_ort *)base;
+    struct engine_options options = {thread_count, engine->has_8_bits};
     OrtSession *lone = NULL;
     int rc;
 
     assert(engine->lone == NULL);
-    rc = open_session(engine->path, thread_count, &lone, err);
+    rc = open_session(engine->path, &options, &lone, err);
     if (rc == 0)
         atomic_store_explicit(&engine->lone, lone, memory_order_release);
     return rc;
@@ -508,7 +511,8 @@ int engine_ort_open(const char *path, const struct engine_options *options,
     engine = mem_new(sizeof *engine);
     engine->base.ops = &ops;
     engine->path = mem_text(path);
-    rc = open_session(path, options->thread_count, &engine->session, err);
+    engine->has_8_bits = options->has_8_bits;
+    rc = open_session(path, options, &engine->session, err);
     if (rc == 0)
         rc = read_tensors(engine, err);
     if (rc) {

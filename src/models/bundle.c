@@ -220,6 +220,7 @@ static int load(struct bundle *bundle, const struct config *config,
     if (rc)
         return rc;
     complete_names(bundle, config->model_version);
+    options.has_8_bits = bundle->metadata.has_8_bits;
     rc = engine_open(bundle->file, &options, &bundle->engine, err);
     if (rc)
         return err_wrap(err, "%s", name_of(bundle->file));

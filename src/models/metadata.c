@@ -245,6 +245,17 @@ static int read_output(const struct json_value *output,
     return 0;
 }
 
+static int read_quantised(const struct json_value *document,
+                          struct metadata *metadata, struct err *err)
+{
+    static const char *const forms[] = {"none", "int8-weights", "int8-static"};
+    int form = 0;
+    int rc = take_choice(document, "quantized", forms, 3, &form, err);
+
+    metadata->has_8_bits = form == 2;
+    return rc;
+}
+
 static int read_names(const struct json_value *document,
                       struct metadata *metadata, struct err *err)
 {
@@ -280,6 +291,8 @@ int metadata_read(const struct json_value *document, struct metadata *metadata,
     if (json_type(document) != JSON_IS_OBJECT)
         return err_set(err, ERR_UNPROCESSABLE, "it is no JSON object");
     rc = read_names(document, metadata, err);
+    if (rc == 0)
+        rc = read_quantised(document, metadata, err);
     if (rc == 0)
         rc = json_take_number(document, "accuracy", 0, 1, &metadata->accuracy,
                               err);

@@ -10,6 +10,7 @@
  *                "filter": "bilinear-aa", "fit": "crop", "short_side": 256,
  *                "pad": 114},
  *      "output": {"scores": "y", "activation": "softmax", "embedding": "e"},
+ *      "quantized": "int8-static",
  *      "sha256": {"model.onnx": "64 hexadecimal digits"}}
  *
  * The input is (pixel / 255 - mean) / std. Plain data; one thread at a time
@@ -53,6 +54,7 @@ struct metadata {
     char file[METADATA_NAME_MAX];    /* of the network, in the folder */
     char labels[METADATA_NAME_MAX];  /* of the labels; "": look for one */
     double accuracy;                 /* 0..1; NaN when unknown */
+    bool has_8_bits;                 /* "quantized": "int8-static" */
     char input[TENSOR_NAME_MAX];     /* "": the only one */
     char scores[TENSOR_NAME_MAX];    /* "": to be found */
     char embedding[TENSOR_NAME_MAX]; /* "": to be found, or none */

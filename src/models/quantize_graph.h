@@ -4,7 +4,7 @@
  *
  *     quantize_unfold(graph, &err);            plain float32
  *     quantize_plan(graph, &plan, &err);       which values become 8-bit
- *     quantize_watch(graph, plan, &err);       a copy that also gives ranges
+ *     quantize_watch(second, plan);            a second graph gives the ranges
  *     quantize_apply(graph, plan, &err);       QuantizeLinear and the rest  */
 #ifndef OLHO_MODELS_QUANTIZE_GRAPH_H
 #define OLHO_MODELS_QUANTIZE_GRAPH_H
@@ -48,8 +48,8 @@ MUST_CHECK int quantize_plan(const struct onnx_graph *graph,
                              struct quantize_plan **out, struct err *err);
 void quantize_plan_free(struct quantize_plan *plan); /* NULL is allowed */
 
-/* Adds an output QUANTIZE_RANGES to the graph: the least and the largest value
- * of each place, two floats each. */
+/* Gives the graph one output, QUANTIZE_RANGES, in place of its own: the least
+ * and the largest value of each place, two floats each. */
 #define QUANTIZE_RANGES "olho_ranges"
 void quantize_watch(struct onnx_graph *graph, const struct quantize_plan *plan);
 

@@ -349,6 +349,12 @@ void quantize_watch(struct onnx_graph *graph, const struct quantize_plan *plan)
     char shape[ONNX_NAME_LEN];
     int i;
 
+    while (graph->output_count > 0) {
+        struct onnx_value *output = graph->outputs[--graph->output_count];
+
+        mem_free(output->name);
+        mem_free(output);
+    }
     onnx_fresh_name(graph, "one", "", shape);
     onnx_add_tensor(graph, shape, ONNX_INT64, (int64_t[]){1}, 1,
                     (int64_t[]){1});
