@@ -128,12 +128,12 @@ int rollout_new(const struct rollout_options *options, struct rollout **out,
                 struct err *err)
 {
     struct rollout *rollout;
-    struct recent *recent = NULL;
+    struct rollout_recent *recent = NULL;
     int i, rc;
 
     rc = check(options, err);
     if (rc == 0)
-        rc = recent_new(options->recent_max, &recent, err);
+        rc = rollout_recent_new(options->recent_max, &recent, err);
     if (rc)
         return rc;
     rollout = mem_new(sizeof *rollout);
@@ -164,7 +164,7 @@ void rollout_free(struct rollout *rollout)
         pthread_mutex_destroy(&rollout->arms[i].mutex);
     pthread_mutex_destroy(&rollout->recent_mutex);
     pthread_mutex_destroy(&rollout->stop_mutex);
-    recent_free(rollout->recent);
+    rollout_recent_free(rollout->recent);
     mem_free(rollout);
 }
 
@@ -261,19 +261,22 @@ void rollout_remember(struct rollout *rollout, const char *request_id, int i,
     struct arm *arm = arm_at(rollout, i);
 
     pthread_mutex_lock(&rollout->recent_mutex);
-    recent_add(rollout->recent, request_id, i, arm->is_shadow, class_name);
+    rollout_recent_add(rollout->recent, request_id, i, arm->is_shadow,
+                       class_name);
     pthread_mutex_unlock(&rollout->recent_mutex);
 }
 
 /* Whether the answer is that class; what was longer is compared as it was
  * cut. */
-static bool is_class(const struct recent_answer *answer, const char *class_name)
+static bool is_class(const struct rollout_recent_answer *answer,
+                     const char *class_name)
 {
     return strncmp(answer->class_name, class_name, ROLLOUT_CLASS_MAX - 1) == 0;
 }
 
 /* Marks an answer as judged and counts it for its arm. */
-static bool judge_answer(struct rollout *rollout, struct recent_answer *answer,
+static bool judge_answer(struct rollout *rollout,
+                         struct rollout_recent_answer *answer,
                          const char *class_name)
 {
     bool is_correct = is_class(answer, class_name);
@@ -286,13 +289,13 @@ static bool judge_answer(struct rollout *rollout, struct recent_answer *answer,
 bool rollout_judge(struct rollout *rollout, const char *request_id,
                    const char *class_name, struct rollout_judgement *out)
 {
-    struct recent_entry *entry;
+    struct rollout_recent_entry *entry;
     bool is_known;
 
     /* Held until it is counted, so that a correction cannot overtake what it
      * corrects. */
     pthread_mutex_lock(&rollout->recent_mutex);
-    entry = recent_find(rollout->recent, request_id);
+    entry = rollout_recent_find(rollout->recent, request_id);
     is_known = entry != NULL && entry->serving.arm >= 0;
     if (is_known) {
         *out = (struct rollout_judgement){

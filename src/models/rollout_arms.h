@@ -43,7 +43,7 @@ struct rollout {
 
     /* Guards what follows. Taken before an arm's mutex where both are. */
     pthread_mutex_t recent_mutex;
-    struct recent *recent; /* owned */
+    struct rollout_recent *recent; /* owned */
 };
 
 #endif

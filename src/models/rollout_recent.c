@@ -8,16 +8,17 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-struct recent {
+struct rollout_recent {
     int count_max, count;
     int oldest; /* of the ring once it is full */
-    struct recent_entry *entries;
+    struct rollout_recent_entry *entries;
     int *chains; /* count_max of them: the first entry of each, or -1 */
 };
 
-int recent_new(int count_max, struct recent **out, struct err *err)
+int rollout_recent_new(int count_max, struct rollout_recent **out,
+                       struct err *err)
 {
-    struct recent *recent = mem_new(sizeof *recent);
+    struct rollout_recent *recent = mem_new(sizeof *recent);
     size_t room = count_max > 0 ? (size_t)count_max : 1;
     int i;
 
@@ -26,7 +27,7 @@ int recent_new(int count_max, struct recent **out, struct err *err)
     recent->entries = mem_try(room, sizeof *recent->entries);
     recent->chains = mem_try(room, sizeof *recent->chains);
     if (recent->entries == NULL || recent->chains == NULL) {
-        recent_free(recent);
+        rollout_recent_free(recent);
         return err_set(err, ERR_UNAVAILABLE, "no memory to remember %d answers",
                        count_max);
     }
@@ -36,7 +37,7 @@ int recent_new(int count_max, struct recent **out, struct err *err)
     return 0;
 }
 
-void recent_free(struct recent *recent)
+void rollout_recent_free(struct rollout_recent *recent)
 {
     if (recent == NULL)
         return;
@@ -47,7 +48,7 @@ void recent_free(struct recent *recent)
 
 /* Clients may choose their request ids. With SHA-256 they cannot choose ids
  * that all fall into one chain. */
-static int *find_chain(struct recent *recent, const char *request_id)
+static int *find_chain(struct rollout_recent *recent, const char *request_id)
 {
     uint8_t sum[HASH_SHA256_LEN];
     uint64_t value;
@@ -58,9 +59,9 @@ static int *find_chain(struct recent *recent, const char *request_id)
 }
 
 /* The entry that makes room, out of its chain. */
-static struct recent_entry *take_oldest(struct recent *recent)
+static struct rollout_recent_entry *take_oldest(struct rollout_recent *recent)
 {
-    struct recent_entry *entry = &recent->entries[recent->oldest];
+    struct rollout_recent_entry *entry = &recent->entries[recent->oldest];
     int *link = find_chain(recent, entry->request_id);
 
     while (*link != recent->oldest)
@@ -70,41 +71,42 @@ static struct recent_entry *take_oldest(struct recent *recent)
     return entry;
 }
 
-static struct recent_entry *add_entry(struct recent *recent,
-                                      const char *request_id)
+static struct rollout_recent_entry *add_entry(struct rollout_recent *recent,
+                                              const char *request_id)
 {
-    struct recent_entry *entry = recent->count < recent->count_max
-                                     ? &recent->entries[recent->count++]
-                                     : take_oldest(recent);
+    struct rollout_recent_entry *entry = recent->count < recent->count_max
+                                             ? &recent->entries[recent->count++]
+                                             : take_oldest(recent);
     int *chain = find_chain(recent, request_id);
 
-    *entry = (struct recent_entry){.serving = {.arm = -1, .judged = -1},
-                                   .shadow = {.arm = -1, .judged = -1},
-                                   .next = *chain};
+    *entry = (struct rollout_recent_entry){.serving = {.arm = -1, .judged = -1},
+                                           .shadow = {.arm = -1, .judged = -1},
+                                           .next = *chain};
     snprintf(entry->request_id, sizeof entry->request_id, "%s", request_id);
     *chain = (int)(entry - recent->entries);
     return entry;
 }
 
-void recent_add(struct recent *recent, const char *request_id, int arm,
-                bool is_shadow, const char *class_name)
+void rollout_recent_add(struct rollout_recent *recent, const char *request_id,
+                        int arm, bool is_shadow, const char *class_name)
 {
-    struct recent_entry *entry;
-    struct recent_answer *answer;
+    struct rollout_recent_entry *entry;
+    struct rollout_recent_answer *answer;
 
     if (recent->count_max == 0 || strlen(request_id) >= ROLLOUT_REQUEST_MAX)
         return;
-    entry = recent_find(recent, request_id);
+    entry = rollout_recent_find(recent, request_id);
     if (entry == NULL)
         entry = add_entry(recent, request_id);
     else if (!is_shadow && entry->serving.arm >= 0)
-        entry->shadow = (struct recent_answer){.arm = -1, .judged = -1};
+        entry->shadow = (struct rollout_recent_answer){.arm = -1, .judged = -1};
     answer = is_shadow ? &entry->shadow : &entry->serving;
-    *answer = (struct recent_answer){.arm = arm, .judged = -1};
+    *answer = (struct rollout_recent_answer){.arm = arm, .judged = -1};
     snprintf(answer->class_name, sizeof answer->class_name, "%s", class_name);
 }
 
-struct recent_entry *recent_find(struct recent *recent, const char *request_id)
+struct rollout_recent_entry *rollout_recent_find(struct rollout_recent *recent,
+                                                 const char *request_id)
 {
     int i;
 

@@ -14,31 +14,34 @@
 #include "models/rollout.h"
 
 /* What one arm answered. */
-struct recent_answer {
+struct rollout_recent_answer {
     int arm;    /* -1: none */
     int judged; /* what feedback said: 1 correct, 0 not, -1 none yet */
     char class_name[ROLLOUT_CLASS_MAX];
 };
 
-struct recent_entry {
+struct rollout_recent_entry {
     char request_id[ROLLOUT_REQUEST_MAX];
-    struct recent_answer serving, shadow;
+    struct rollout_recent_answer serving, shadow;
     int next; /* of the same chain; -1: the last */
 };
 
-struct recent;
+struct rollout_recent;
 
 /* count_max answers, 0..ROLLOUT_RECENT_MAX; 0 remembers nothing.
  * ERR_UNAVAILABLE without memory. */
-MUST_CHECK int recent_new(int count_max, struct recent **out, struct err *err);
-void recent_free(struct recent *recent); /* NULL is allowed */
+MUST_CHECK int rollout_recent_new(int count_max, struct rollout_recent **out,
+                                  struct err *err);
+void rollout_recent_free(struct rollout_recent *recent); /* NULL is allowed */
 
 /* Ids that do not fit are left out: nobody can name them. A second serving
  * answer to an id takes the place of the first, with all that belongs to it. */
-void recent_add(struct recent *recent, const char *request_id, int arm,
-                bool is_shadow, const char *class_name);
+void rollout_recent_add(struct rollout_recent *recent, const char *request_id,
+                        int arm, bool is_shadow, const char *class_name);
 
-/* The entry, valid until the next recent_add; NULL when there is none. */
-struct recent_entry *recent_find(struct recent *recent, const char *request_id);
+/* The entry, valid until the next rollout_recent_add; NULL when there is none.
+ */
+struct rollout_recent_entry *rollout_recent_find(struct rollout_recent *recent,
+                                                 const char *request_id);
 
 #endif
