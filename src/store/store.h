@@ -52,8 +52,8 @@ struct store_log {
     const char *top_k_json;
     int inference_ms;
     const char *model_version;
-    int64_t user_id;    /* 0: NULL */
-    const char *status; /* success, error or timeout */
+    int64_t user_id;           /* 0: NULL */
+    const char *status;        /* success, error or timeout */
     const char *error_message; /* 16000 */
 };
 
@@ -109,8 +109,8 @@ void store_close(struct store *store); /* NULL is allowed */
 /* "postgres://user@host:5432/olho": the URL without its password. */
 const char *store_name(const struct store *store);
 
-/* Writes 1..STORE_ROWS_MAX rows of any tables, in order, in one transaction with
- * multi-row inserts: all of them or none. ERR_UNAVAILABLE: the database is
+/* Writes 1..STORE_ROWS_MAX rows of any tables, in order, in one transaction
+ * with multi-row inserts: all of them or none. ERR_UNAVAILABLE: the database is
  * away, try again later. ERR_UNPROCESSABLE: the database refused the rows (a
  * constraint), which trying again does not mend. */
 MUST_CHECK int store_write(struct store *store, const struct store_row *rows,

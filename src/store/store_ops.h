@@ -10,21 +10,22 @@
 #define OLHO_STORE_STORE_OPS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/schema.h"
 #include "store/store.h"
 #include "store/store_url.h"
 
-enum store_dialect {
-    DIALECT_SQLITE,
-    DIALECT_POSTGRES,
-    DIALECT_MYSQL,
-    DIALECT_COUNT,
+enum store_kind {
+    VALUE_NULL,
+    VALUE_INTEGER,
+    VALUE_REAL,
+    VALUE_TEXT,
+    VALUE_BYTES
 };
-
-enum store_kind { VALUE_NULL, VALUE_INTEGER, VALUE_REAL, VALUE_TEXT, VALUE_BYTES };
 
 /* A value to be bound. Texts and bytes are borrowed. */
 struct store_value {
@@ -71,7 +72,6 @@ struct store_ops {
     const char *begin;   /* starts a transaction that will write */
     const char *skip;    /* ends an INSERT that leaves rows that are there */
     bool has_one_writer; /* a second writer waits in the pool */
-    bool can_undo_ddl;   /* CREATE TABLE is undone by ROLLBACK */
 
     /* Connects within store->options.timeout_ms; link->timeout_ms is then
      * enforced for each statement. The first connection may make what is
@@ -112,8 +112,11 @@ struct store {
     struct store_options options;
     char *name;
     struct store_pool pool;
-    pthread_mutex_t learning; /* guards what follows; held over a migration */
-    bool is_migrated;         /* or needs no migration by a call */
+    atomic_bool is_settled; /* what the first call does is done */
+    /* Characters that fit into a column, by its place in schema.h; an adopted
+     * table may have less room than ours. 0: any number. Relaxed order: read
+     * long after it was learnt, and harmless when old. */
+    atomic_int column_chars[SCHEMA_COLUMN_COUNT_MAX];
 };
 
 void store_pool_init(struct store_pool *pool);
@@ -161,13 +164,26 @@ int store_fail_memory(const struct store *store, struct err *err);
 
 /* --- calls: store.c --- */
 
-typedef int store_work_fn(struct store_link *link, void *user,
-                          struct err *err);
+typedef int store_work_fn(struct store_link *link, void *user, struct err *err);
 
 /* Runs fn with a connection; with is_writing in a transaction, which ends with
  * COMMIT when fn answers 0. */
 MUST_CHECK int store_call(struct store *store, bool is_writing,
                           store_work_fn *fn, void *user, struct err *err);
+
+/* The same without migrating or learning first. */
+MUST_CHECK int store_call_plain(struct store *store, bool is_writing,
+                                store_work_fn *fn, void *user, struct err *err);
+
+/* Runs a statement unless the call's deadline has passed. */
+MUST_CHECK int store_query_run(struct store_link *link,
+                               const struct store_query *query,
+                               struct err *err);
+
+/* Runs fn in a transaction that writes: COMMIT when it answers 0, else
+ * ROLLBACK. */
+MUST_CHECK int store_transact(struct store_link *link, store_work_fn *fn,
+                              void *user, struct err *err);
 
 /* A statement with values and rows. */
 MUST_CHECK int store_run(struct store_link *link, const char *sql,
@@ -176,8 +192,12 @@ MUST_CHECK int store_run(struct store_link *link, const char *sql,
 
 /* A statement without values that runs once. */
 MUST_CHECK int store_run_once(struct store_link *link, const char *sql,
-                              store_fields_fn *fn, void *user,
-                              struct err *err);
+                              store_fields_fn *fn, void *user, struct err *err);
+
+/* "INSERT INTO ... VALUES (?, ...), ..." for row_count rows with all columns
+ * of the table, without or with its id. */
+void store_insert_sql(const char *table, bool has_id, int row_count,
+                      struct buf *out);
 
 /* A connection beside the pool whose statements may take long. The caller ends
  * it with ops->disconnect. */

@@ -14,6 +14,7 @@
 #ifndef OLHO_STORE_STORE_URL_H
 #define OLHO_STORE_STORE_URL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -42,11 +43,12 @@ struct store_place {
  * that it is a plain path. */
 size_t store_url_scheme_len(const char *url);
 
-/* Takes the part behind "scheme://" apart, or a path. ERR_INVALID names what
+/* Takes the part behind "scheme://" apart, or a path, which is_encoded when it
+ * comes from a URL. ERR_INVALID names what
  * is wrong and never shows user or password. The caller ends *out with
  * store_place_release, also after a failure. */
-MUST_CHECK int store_place_of_file(const char *path, struct store_place *out,
-                                   struct err *err);
+MUST_CHECK int store_place_of_file(const char *path, bool is_encoded,
+                                   struct store_place *out, struct err *err);
 MUST_CHECK int store_place_of_server(const char *rest, struct store_place *out,
                                      struct err *err);
 void store_place_release(struct store_place *place);
