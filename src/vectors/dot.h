@@ -9,9 +9,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* out[i] for each of `count` rows of `dim` floats (dim >= 1). Neither the
- * query nor the rows need be aligned. */
+ * query nor the rows need be aligned, not even as floats: in a mapped file they
+ * lie where they lie. */
 typedef void dot_rows_fn(const float *query, const float *const *rows,
                          int count, int dim, float *out);
 
@@ -21,6 +23,15 @@ struct dot_kernels {
     dot_rows_fn *inner;      /* sum of query[j] * row[j] */
     dot_rows_fn *square;     /* sum of (query[j] - row[j]) squared */
 };
+
+/* The float at an address that need not be aligned. */
+static inline float dot_load(const float *at)
+{
+    float value;
+
+    memcpy(&value, (const void *)at, sizeof value);
+    return value;
+}
 
 /* The fastest that this processor can run; never NULL. */
 const struct dot_kernels *dot_best(void);

@@ -64,10 +64,10 @@ sum_rows(add_fn *add, int row_count, const float *query,
             even[r] = add(even[r], q0, rows[r] + i);
     }
     for (j = 0; i + j < dim; j++)
-        query_end[j] = query[i + j];
+        query_end[j] = dot_load(query + i + j);
     for (r = 0; r < row_count; r++) {
         for (j = 0; i + j < dim; j++)
-            row_end[j] = rows[r][i + j];
+            row_end[j] = dot_load(rows[r] + i + j);
         odd[r] = add(odd[r], _mm256_loadu_ps(query_end), row_end);
         out[r] = fold(_mm256_add_ps(even[r], odd[r]));
     }

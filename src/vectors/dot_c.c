@@ -27,10 +27,10 @@ static float inner_row(const float *query, const float *row, int dim)
 
     for (i = 0; i + LANES <= dim; i += LANES) {
         for (lane = 0; lane < LANES; lane++)
-            sums[lane] += query[i + lane] * row[i + lane];
+            sums[lane] += dot_load(query + i + lane) * dot_load(row + i + lane);
     }
     for (lane = 0; i + lane < dim; lane++)
-        sums[lane] += query[i + lane] * row[i + lane];
+        sums[lane] += dot_load(query + i + lane) * dot_load(row + i + lane);
     return fold(sums);
 }
 
@@ -41,13 +41,13 @@ static float square_row(const float *query, const float *row, int dim)
 
     for (i = 0; i + LANES <= dim; i += LANES) {
         for (lane = 0; lane < LANES; lane++) {
-            float gap = query[i + lane] - row[i + lane];
+            float gap = dot_load(query + i + lane) - dot_load(row + i + lane);
 
             sums[lane] += gap * gap;
         }
     }
     for (lane = 0; i + lane < dim; lane++) {
-        float gap = query[i + lane] - row[i + lane];
+        float gap = dot_load(query + i + lane) - dot_load(row + i + lane);
 
         sums[lane] += gap * gap;
     }

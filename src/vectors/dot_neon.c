@@ -55,10 +55,10 @@ sum_rows(add_fn *add, int row_count, const float *query,
             even[r] = add(even[r], q0, rows[r] + i);
     }
     for (j = 0; i + j < dim; j++)
-        query_end[j] = query[i + j];
+        query_end[j] = dot_load(query + i + j);
     for (r = 0; r < row_count; r++) {
         for (j = 0; i + j < dim; j++)
-            row_end[j] = rows[r][i + j];
+            row_end[j] = dot_load(rows[r] + i + j);
         odd[r] = add(odd[r], vld1q_f32(query_end), row_end);
         out[r] = vaddvq_f32(vaddq_f32(even[r], odd[r]));
     }
