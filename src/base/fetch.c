@@ -382,9 +382,11 @@ static int fetch_fail(CURLcode code, const char *url, long timeout_ms,
     name_host(url, host);
     switch (code) {
     case CURLE_URL_MALFORMAT:
+        return err_set(err, ERR_INVALID, "the URL of '%s' is none", host);
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return err_set(err, ERR_INVALID,
-                       "the URL of '%s' is none of http or https", host);
+    case CURLE_WEIRD_SERVER_REPLY:
+        return err_set(err, ERR_UNAVAILABLE, "what '%s' answers is not HTTP",
+                       host);
     case CURLE_OPERATION_TIMEDOUT:
         return err_set(err, ERR_TIMEOUT, "'%s' did not answer within %ld ms",
                        host, timeout_ms);
@@ -454,11 +456,14 @@ int fetch_run(struct fetch *fetch, const struct fetch_request *request,
         .request = request, .reply = out, .err = err, .body_fd = -1};
     int rc;
 
-    assert(request->url != NULL);
     assert(request->body.len == 0 || request->body_file == NULL);
     out->status = 0;
     buf_init(&out->body, request->body_len_max);
     buf_init(&out->headers, HEADERS_LEN_MAX);
+    if (strncasecmp(request->url, "http://", 7) != 0 &&
+        strncasecmp(request->url, "https://", 8) != 0)
+        return err_set(err, ERR_INVALID,
+                       "a URL begins with http:// or https://");
     if (!acquire(fetch, deadline_us, &exchange.curl))
         return err_set(err, ERR_TIMEOUT,
                        "all %d connections were busy for %d ms",
