@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "image/crop.h"
+#include "image/jpeg.h"
 #include "image/phash.h"
 #include "image/quality.h"
 #include "image/recent.h"
@@ -82,9 +83,10 @@ void checks_close(struct checks *checks)
     mem_free(checks);
 }
 
-bool checks_want_full_size(const struct checks *checks)
+bool checks_want_full_size(const struct checks *checks, struct bytes file)
 {
-    return wants_blur(checks) || checks->detector != NULL;
+    return checks->detector != NULL ||
+           (wants_blur(checks) && !jpeg_is_quick_to_scan(file));
 }
 
 /* One call's work: warnings are gathered here and handed over at the end, so
@@ -136,18 +138,17 @@ static int check_size(struct run *run, const struct image *image,
                 err);
 }
 
-static int check_blur(struct run *run, const struct quality *quality,
-                      struct err *err)
+static int check_blur(struct run *run, double blur, struct err *err)
 {
     double limit = run->config->blur_min;
 
-    if (quality->blur >= limit)
+    if (blur >= limit)
         return 0;
-    return warn(run, CHECK_BLUR, quality->blur, limit,
+    return warn(run, CHECK_BLUR, blur, limit,
                 arena_printf(run->arena,
                              "the image is blurred: the variance of its "
                              "Laplacian is %.1f, it should be %g or more",
-                             quality->blur, limit),
+                             blur, limit),
                 err);
 }
 
@@ -164,23 +165,36 @@ static int check_share(struct run *run, enum check check, double share,
                 err);
 }
 
-static int check_pixels(struct run *run, const struct checks *checks,
-                        const struct image *image, struct err *err)
+static bool is_reduced(const struct image *image)
 {
-    struct quality quality;
-    int rc;
+    return image->width_px != image->source_width_px ||
+           image->height_px != image->source_height_px;
+}
+
+/* The light is told from the image as it was decoded; it hardly depends on the
+ * scale. The blur does. */
+static int check_pixels(struct run *run, const struct checks *checks,
+                        const struct check_input *input, struct err *err)
+{
+    const struct config *config = run->config;
+    struct quality quality = {0};
+    int rc = 0;
 
     if (!wants_blur(checks) && !wants_light(checks))
         return 0;
-    rc = quality_measure(image, &quality, err);
+    if (wants_light(checks) || !is_reduced(input->image))
+        rc = quality_measure(input->image, &quality, err);
+    if (rc == 0 && wants_blur(checks) && is_reduced(input->image))
+        rc = quality_scan_blur(input->file, config->blur_min, &quality.blur,
+                               err);
     if (rc == 0 && wants_blur(checks))
-        rc = check_blur(run, &quality, err);
-    if (rc == 0)
+        rc = check_blur(run, quality.blur, err);
+    if (rc == 0 && config->dark_share_max < 1)
         rc = check_share(run, CHECK_DARK, quality.dark_share,
-                         run->config->dark_share_max, "black", err);
-    if (rc == 0)
+                         config->dark_share_max, "black", err);
+    if (rc == 0 && config->bright_share_max < 1)
         rc = check_share(run, CHECK_BRIGHT, quality.bright_share,
-                         run->config->bright_share_max, "white", err);
+                         config->bright_share_max, "white", err);
     return rc;
 }
 
@@ -261,7 +275,7 @@ static int run_checks(struct run *run, const struct checks *checks,
     if (are_on(checks))
         rc = check_size(run, image, err);
     if (rc == 0)
-        rc = check_pixels(run, checks, image, err);
+        rc = check_pixels(run, checks, input, err);
     if (rc == 0 && checks->recent != NULL)
         rc = check_duplicate(run, checks->recent, hash, err);
     if (rc == 0)

@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/config.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -67,12 +68,15 @@ MUST_CHECK int checks_open(const struct config *config, struct checks **out,
                            struct err *err);
 void checks_close(struct checks *checks); /* NULL is allowed */
 
-/* Whether the image must be decoded at full size (decode target 0): the blur
- * is a number of the full image, and a detector looks for small things. */
-bool checks_want_full_size(const struct checks *checks);
+/* Whether the image must be decoded at full size (decode target 0): a detector
+ * looks for small things, and the blur is a number of the full image, which a
+ * JPEG can be asked for row by row only where that is quick. */
+bool checks_want_full_size(const struct checks *checks, struct bytes file);
 
 struct check_input {
     const struct image *image; /* upright, before any crop */
+    struct bytes file;         /* that it was decoded from; read where image is
+                                * smaller than that. Else it may be empty */
     const char *request_id;    /* by which a later duplicate names this one */
 };
 

@@ -6,6 +6,7 @@
  * run_guarded(); nothing that must be freed lives between the two but what
  * the library itself frees. It never prints and never exits. */
 #include "image/codec.h"
+#include "image/jpeg.h"
 
 #include <assert.h>
 #include <setjmp.h>
@@ -276,6 +277,94 @@ static int decode(struct bytes file, const struct decode_options *options,
     rc = run_guarded(&reader, file, options, image, err);
     jpeg_destroy_decompress(&reader.jpeg);
     return rc;
+}
+
+enum visit_kind { VISIT_HEADER, VISIT_ROWS };
+
+/* What a file is read for, other than to be kept. */
+struct visit {
+    enum visit_kind kind;
+    jpeg_row_fn *row;
+    void *state;
+    int width_px, height_px;
+    bool is_quick;
+};
+
+static void hand_over_rows(struct reader *reader, const struct visit *visit)
+{
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    JSAMPARRAY row;
+
+    (void)jpeg_start_decompress(jpeg);
+    row = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE,
+                                  jpeg->output_width * 3, 1);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        (void)jpeg_read_scanlines(jpeg, row, 1);
+        if (!visit->row(visit->state, row[0]))
+            return;
+    }
+}
+
+static int visit_guarded(struct reader *reader, struct bytes file,
+                         struct visit *visit, struct err *err)
+{
+    struct image none = {.format = IMAGE_JPEG};
+    int rc;
+
+    if (setjmp(reader->escape) != 0)
+        return explain(reader->failure, &none, err);
+    open_reader(reader, file);
+    rc = read_header(reader, &none, err);
+    if (rc)
+        return rc;
+    visit->width_px = (int)reader->jpeg.image_width;
+    visit->height_px = (int)reader->jpeg.image_height;
+    visit->is_quick =
+        reader->is_streaming && reader->jpeg.out_color_space == JCS_RGB;
+    if (visit->kind == VISIT_ROWS)
+        hand_over_rows(reader, visit);
+    return 0;
+}
+
+static int visit_file(struct bytes file, struct visit *visit, struct err *err)
+{
+    struct reader reader;
+    int rc;
+
+    memset(&reader, 0, sizeof reader);
+    rc = visit_guarded(&reader, file, visit, err);
+    jpeg_destroy_decompress(&reader.jpeg);
+    return rc;
+}
+
+bool jpeg_is_quick_to_scan(struct bytes file)
+{
+    struct visit visit = {.kind = VISIT_HEADER};
+    struct err err = {0};
+
+    return image_sniff(file) == IMAGE_JPEG &&
+           visit_file(file, &visit, &err) == 0 && visit.is_quick;
+}
+
+int jpeg_read_size(struct bytes file, int *out_width_px, int *out_height_px,
+                   struct err *err)
+{
+    struct visit visit = {.kind = VISIT_HEADER};
+    int rc = visit_file(file, &visit, err);
+
+    if (rc)
+        return rc;
+    *out_width_px = visit.width_px;
+    *out_height_px = visit.height_px;
+    return 0;
+}
+
+int jpeg_scan_rows(struct bytes file, jpeg_row_fn *row, void *state,
+                   struct err *err)
+{
+    struct visit visit = {.kind = VISIT_ROWS, .row = row, .state = state};
+
+    return visit_file(file, &visit, err);
 }
 
 const struct codec codec_jpeg = {"JPEG", "image/jpeg", true, decode};

@@ -8,73 +8,140 @@
 
 #include "base/mem.h"
 #include "image/grey.h"
+#include "image/jpeg.h"
 
 enum { ROWS = 3, SIDE = 32 }; /* bytes before and after a row of grey */
 
-/* 101 without repeating the edge; the only pixel of a side is its own mirror
- * image. */
-static int mirrored(int i, int len)
+/* What has gone by so far. */
+struct meter {
+    const struct grey_kernels *kernels;
+    uint8_t *block, *rows[ROWS]; /* block is owned; row y is rows[y % ROWS] */
+    int width_px;
+    int64_t row_count;
+    struct grey_sums sums;
+};
+
+static int begin(struct meter *meter, int width_px, struct err *err)
 {
-    if (len == 1)
-        return 0;
-    if (i < 0)
-        return -i;
-    return i < len ? i : 2 * len - 2 - i;
+    size_t len = (size_t)width_px + 2 * (size_t)SIDE;
+
+    *meter = (struct meter){.kernels = grey_best(), .width_px = width_px};
+    meter->block = mem_try(ROWS, len);
+    if (meter->block == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %d rows of %d px",
+                       ROWS, width_px);
+    for (size_t i = 0; i < ROWS; i++)
+        meter->rows[i] = meter->block + i * len + SIDE;
+    return 0;
 }
 
-static void convert_row(const struct grey_kernels *kernels,
-                        const struct image *image, int y, uint8_t *grey,
-                        struct grey_sums *sums)
+static void sum_row(struct meter *meter, int64_t above, int64_t y,
+                    int64_t below)
 {
-    int width = image->width_px;
-
-    kernels->convert(image->pixels + (size_t)y * (size_t)width * 3, width,
-                     grey);
-    kernels->count(grey, width, sums);
-    grey[-1] = grey[mirrored(-1, width)];
-    grey[width] = grey[mirrored(width, width)];
+    meter->kernels->laplace(meter->rows[above % ROWS], meter->rows[y % ROWS],
+                            meter->rows[below % ROWS], meter->width_px,
+                            &meter->sums);
 }
 
-static void sum_up(const struct grey_kernels *kernels,
-                   const struct image *image, uint8_t *const rows[ROWS],
-                   struct grey_sums *sums)
+/* Takes the next row, which completes the neighbours of the one before. */
+static void add_row(struct meter *meter, const uint8_t *rgb)
 {
-    int height = image->height_px;
+    int width = meter->width_px;
+    int64_t y = meter->row_count++;
+    uint8_t *grey = meter->rows[y % ROWS];
 
-    convert_row(kernels, image, 0, rows[0], sums);
-    for (int y = 0; y < height; y++) {
-        if (y + 1 < height)
-            convert_row(kernels, image, y + 1, rows[(y + 1) % ROWS], sums);
-        kernels->laplace(rows[mirrored(y - 1, height) % ROWS], rows[y % ROWS],
-                         rows[mirrored(y + 1, height) % ROWS], image->width_px,
-                         sums);
-    }
+    meter->kernels->convert(rgb, width, grey);
+    meter->kernels->count(grey, width, &meter->sums);
+    grey[-1] = grey[width > 1 ? 1 : 0];
+    grey[width] = grey[width > 1 ? width - 2 : 0];
+    if (y == 1)
+        sum_row(meter, 1, 0, 1);
+    else if (y > 1)
+        sum_row(meter, y - 2, y - 1, y);
+}
+
+static void add_last_row(struct meter *meter)
+{
+    int64_t y = meter->row_count - 1;
+    int64_t before = y > 0 ? y - 1 : 0;
+
+    sum_row(meter, before, y, before);
+}
+
+/* Sum of the squared differences from the mean over `count` pixels. */
+static double spread(const struct grey_sums *sums, double count)
+{
+    double sum = (double)sums->laplacian;
+
+    return (double)sums->laplacian_squared - sum * sum / count;
 }
 
 int quality_measure(const struct image *image, struct quality *out,
                     struct err *err)
 {
-    size_t len = (size_t)image->width_px + 2 * (size_t)SIDE;
-    double count = (double)image->width_px * image->height_px, mean;
-    struct grey_sums sums = {0};
-    uint8_t *block, *rows[ROWS];
+    size_t row_len = (size_t)image->width_px * 3;
+    double count = (double)image->width_px * image->height_px;
+    struct meter meter;
+    int rc;
 
     assert(image->width_px >= 1);
     assert(image->height_px >= 1);
-    block = mem_try(ROWS, len);
-    if (block == NULL)
-        return err_set(err, ERR_UNAVAILABLE, "no memory for %d rows of %d px",
-                       ROWS, image->width_px);
-    for (size_t i = 0; i < ROWS; i++)
-        rows[i] = block + i * len + SIDE;
-    sum_up(grey_best(), image, rows, &sums);
-    mem_free(block);
-    mean = (double)sums.laplacian / count;
-    out->blur = (double)sums.laplacian_squared / count - mean * mean;
-    out->mean = (double)sums.level / count;
-    out->dark_share = (double)sums.dark / count;
-    out->bright_share = (double)sums.bright / count;
+    rc = begin(&meter, image->width_px, err);
+    if (rc)
+        return rc;
+    for (int y = 0; y < image->height_px; y++)
+        add_row(&meter, image->pixels + row_len * (size_t)y);
+    add_last_row(&meter);
+    mem_free(meter.block);
+    out->blur = spread(&meter.sums, count) / count;
+    out->mean = (double)meter.sums.level / count;
+    out->dark_share = (double)meter.sums.dark / count;
+    out->bright_share = (double)meter.sums.bright / count;
     return 0;
+}
+
+/* The spread of a part is never more than that of the whole: each pixel adds
+ * its own square, and the part's mean is where its squares are least. So once
+ * the rows that have gone by spread as far as the whole must, it does. */
+struct scan {
+    struct meter meter;
+    double enough; /* spread of the whole */
+    bool is_enough;
+};
+
+static bool take_row(void *state, const uint8_t *rgb)
+{
+    struct scan *scan = state;
+    struct meter *meter = &scan->meter;
+    double count;
+
+    add_row(meter, rgb);
+    count = (double)(meter->row_count - 1) * meter->width_px;
+    scan->is_enough = count > 0 && spread(&meter->sums, count) >= scan->enough;
+    return !scan->is_enough;
+}
+
+int quality_scan_blur(struct bytes file, double enough, double *out,
+                      struct err *err)
+{
+    struct scan scan = {0};
+    int width_px, height_px, rc;
+    double count;
+
+    rc = jpeg_read_size(file, &width_px, &height_px, err);
+    if (rc == 0)
+        rc = begin(&scan.meter, width_px, err);
+    if (rc)
+        return rc;
+    count = (double)width_px * height_px;
+    scan.enough = enough * count;
+    rc = jpeg_scan_rows(file, take_row, &scan, err);
+    if (rc == 0 && !scan.is_enough)
+        add_last_row(&scan.meter);
+    mem_free(scan.meter.block);
+    if (rc == 0)
+        *out = spread(&scan.meter.sums, count) / count;
+    return rc;
 }
 
 const char *quality_kernels(void)

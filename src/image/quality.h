@@ -30,6 +30,14 @@ struct quality {
 MUST_CHECK int quality_measure(const struct image *image, struct quality *out,
                                struct err *err);
 
+/* The blur of a JPEG at full size, whatever scale it was decoded at: rows go by
+ * without being kept, and it ends as soon as the blur cannot be below `enough`
+ * any more; *out is then at least that, else it is the number itself. Most
+ * photographs end in the first tenth. Takes what jpeg_is_quick_to_scan takes;
+ * fails as image_decode does. */
+MUST_CHECK int quality_scan_blur(struct bytes file, double enough, double *out,
+                                 struct err *err);
+
 /* The kernels in use: "avx2" or "c". */
 const char *quality_kernels(void);
 

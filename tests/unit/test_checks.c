@@ -16,6 +16,7 @@ struct room {
     struct arena *arena;
     struct check_list list;
     struct image *image, *crop;
+    struct bytes file;
     struct err err;
 };
 
@@ -40,6 +41,7 @@ static void end(struct room *room)
 {
     image_free(room->crop);
     image_free(room->image);
+    sample_unload(room->file);
     checks_close(room->checks);
     arena_free(room->arena);
     config_release(&room->config);
@@ -54,20 +56,29 @@ static void fill(struct room *room, int width, int height, int level)
     memset(room->image->pixels, level, (size_t)width * (size_t)height * 3);
 }
 
-static void load(struct room *room, const char *name)
+static void load_for(struct room *room, const char *folder, const char *name,
+                     int target_px)
 {
-    struct bytes file = sample_load("photos", name, "");
+    struct decode_options options = sample_options;
 
+    options.target_width_px = options.target_height_px = target_px;
+    sample_unload(room->file);
+    room->file = sample_load(folder, name, "");
     image_free(room->image);
     room->image = NULL;
-    CHECK_OK(image_decode(file, &sample_options, &room->image, &room->err),
+    CHECK_OK(image_decode(room->file, &options, &room->image, &room->err),
              room->err);
-    sample_unload(file);
+}
+
+static void load(struct room *room, const char *name)
+{
+    load_for(room, "photos", name, 0);
 }
 
 static int run(struct room *room, const char *request_id)
 {
-    const struct check_input input = {room->image, request_id};
+    const struct check_input input = {
+        .image = room->image, .file = room->file, .request_id = request_id};
 
     room->list = (struct check_list){0};
     image_free(room->crop);
@@ -94,7 +105,7 @@ TEST(checks_say_nothing_of_a_good_photo)
     CHECK_OK(run(&room, "one"), room.err);
     CHECK_INT(room.list.count, 0);
     CHECK(room.crop == NULL);
-    CHECK(checks_want_full_size(room.checks));
+    CHECK(!checks_want_full_size(room.checks, room.file));
     end(&room);
 }
 
@@ -113,6 +124,42 @@ TEST(checks_warn_of_a_blurred_image_with_score_and_limit)
     CHECK(warning->limit == 100);
     CHECK_HAS(warning->message, "0.0");
     CHECK_HAS(warning->message, "100");
+    end(&room);
+}
+
+/* An enormous limit makes every image blurred, so that its number shows. */
+TEST(checks_give_the_blur_of_the_full_image_however_it_was_decoded)
+{
+    static const char *const settings[] = {"BLUR_MIN", "1000000", NULL};
+    struct room room;
+    double full;
+
+    begin(&room, settings);
+    load(&room, "cat_1080p.jpg");
+    CHECK_OK(run(&room, "one"), room.err);
+    full = find(&room, "blur")->score;
+    load_for(&room, "photos", "cat_1080p.jpg", 224);
+    CHECK_INT(room.image->width_px, 960);
+    CHECK_OK(run(&room, "two"), room.err);
+    CHECK_NEAR(find(&room, "blur")->score, full, 1e-9 * full);
+    end(&room);
+}
+
+TEST(checks_want_files_at_full_size_that_give_no_row_before_their_end)
+{
+    struct room room;
+
+    begin(&room, NULL);
+    load_for(&room, "decode", "progressive.jpg", 0);
+    CHECK(checks_want_full_size(room.checks, room.file));
+    load_for(&room, "decode", "cmyk.jpg", 0);
+    CHECK(checks_want_full_size(room.checks, room.file));
+    load_for(&room, "decode", "rgb.png", 0);
+    CHECK(checks_want_full_size(room.checks, room.file));
+    load_for(&room, "decode", "baseline.jpg", 0);
+    CHECK(!checks_want_full_size(room.checks, room.file));
+    load_for(&room, "decode", "grey.jpg", 0);
+    CHECK(!checks_want_full_size(room.checks, room.file));
     end(&room);
 }
 
@@ -174,7 +221,7 @@ TEST(checks_that_are_off_say_nothing_and_want_nothing)
 
     begin(&room, settings);
     fill(&room, 64, 64, 0);
-    CHECK(!checks_want_full_size(room.checks));
+    CHECK(!checks_want_full_size(room.checks, room.file));
     CHECK_OK(run(&room, "one"), room.err);
     CHECK_OK(run(&room, "one"), room.err);
     CHECK_INT(room.list.count, 0);
@@ -262,7 +309,7 @@ TEST(checks_cut_to_the_object_with_a_margin)
     struct room room;
 
     begin(&room, settings);
-    CHECK(checks_want_full_size(room.checks));
+    CHECK(checks_want_full_size(room.checks, room.file));
     fill(&room, 128, 128, 128);
     paint_red(room.image, 64, 0, 64);
     CHECK_OK(run(&room, "one"), room.err);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "image/grey.h"
+#include "image/jpeg.h"
 #include "image/phash.h"
 #include "image/quality.h"
 #include "samples.h"
@@ -132,6 +133,52 @@ static void compare_all(compare_fn *compare)
 TEST(quality_gives_the_numbers_of_opencv)
 {
     compare_all(compare_quality);
+}
+
+/* The scan of a whole file gives the number, one that may end early a bound. */
+static void compare_scan(const struct reference *reference,
+                         const struct image *image)
+{
+    double want = reference->quality.blur, got = 0;
+    struct err err = {0};
+    struct bytes file;
+
+    (void)image;
+    if (strcmp(reference->kind, "photo") != 0)
+        return;
+    file = sample_load(".", reference->name, "");
+    if (jpeg_is_quick_to_scan(file)) {
+        CHECK_OK(quality_scan_blur(file, want * 1.001, &got, &err), err);
+        CHECK_NEAR(got, want, 1e-9 * want);
+        CHECK_OK(quality_scan_blur(file, want * 0.1, &got, &err), err);
+        CHECK(got >= want * 0.1);
+        CHECK(got <= want);
+    }
+    sample_unload(file);
+}
+
+TEST(quality_of_rows_that_go_by_is_that_of_the_image)
+{
+    compare_all(compare_scan);
+}
+
+TEST(quality_scan_fails_as_decoding_does)
+{
+    struct bytes whole = sample_load("photos", "cat_720p.jpg", "");
+    struct bytes half = {whole.data, whole.len / 2};
+    double blur = -1;
+    struct err err = {0};
+
+    CHECK_ERR(quality_scan_blur(half, 1e9, &blur, &err), ERR_UNPROCESSABLE);
+    CHECK_HAS(err.text, "premature end");
+    CHECK(blur == -1);
+    /* What is wanted is in the first half. */
+    err = (struct err){0};
+    CHECK_OK(quality_scan_blur(half, 1, &blur, &err), err);
+    CHECK(blur >= 1);
+    CHECK(!jpeg_is_quick_to_scan((struct bytes){whole.data, 20}));
+    CHECK(!jpeg_is_quick_to_scan((struct bytes){NULL, 0}));
+    sample_unload(whole);
 }
 
 TEST(phash_gives_the_bits_of_numpy_and_nearly_those_of_imagehash)
