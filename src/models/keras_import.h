@@ -20,6 +20,9 @@
 
 enum { KERAS_SIDE_MAX_PX = 8192 };
 
+/* How far the reading is: bytes of weights read, and of the file. */
+typedef void keras_progress_fn(void *user, int64_t done, int64_t total);
+
 /* All zero is the default. */
 struct keras_options {
     int input_size_px;      /* both sides where the model leaves them free; 0:
@@ -28,6 +31,8 @@ struct keras_options {
                              * one named embedding..., else what enters the
                              * last layer that has weights */
     bool keeps_batch_norms; /* do not fold them into the layer before */
+    keras_progress_fn *progress; /* called now and then; NULL: not */
+    void *user;                  /* what it gets */
 };
 
 /* What was understood. Plain data. */
@@ -39,8 +44,9 @@ struct keras_report {
     int folded_count;       /* batch norms that are gone */
     int node_count;         /* of the ONNX graph */
     int width_px, height_px;
-    bool has_own_scaling; /* wants 0..255: it begins with a Rescaling, a
-                           * Normalization or arithmetic */
+    bool is_channels_first; /* the input is N x 3 x height x width */
+    bool has_own_scaling;   /* wants 0..255: it begins with a Rescaling, a
+                             * Normalization or arithmetic */
     char input[TENSOR_NAME_MAX];
     char scores[TENSOR_NAME_MAX];
     int class_count;                 /* units of the last layer */
