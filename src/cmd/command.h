@@ -72,6 +72,7 @@ command_fn command_ab, command_classify, command_config, command_docs,
     command_model_check, command_model_list, command_model_promote,
     command_model_quantize, command_model_remove, command_model_rollback,
     command_model_show, command_routes, command_serve, command_similar,
-    command_version;
+    command_store_export, command_store_import, command_store_migrate,
+    command_store_status, command_version;
 
 #endif
