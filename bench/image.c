@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "image/crop.h"
 #include "image/decode.h"
+#include "image/jpeg.h"
 #include "image/phash.h"
 #include "image/quality.h"
 #include "image/transform.h"
@@ -36,6 +37,8 @@ enum {
     FILE_LEN_MAX = 64 << 20,
     SIDE_LIMIT_PX = 16384,
     PIXELS_MAX = 64 << 20,
+    BLUR_MIN = 100,       /* the preset of that setting */
+    BLUR_NEVER = 1 << 24, /* no image has so much */
 };
 
 struct measure {
@@ -46,6 +49,7 @@ struct measure {
     double transform_ms[REPEATS_MAX];
     double total_ms[REPEATS_MAX];
     bool is_of_checks;
+    struct bytes file;         /* of the image whose checks are timed */
     struct bundle *bundle;     /* NULL: none */
     struct detector *detector; /* NULL: none */
     float *scores;             /* of the bundle */
@@ -134,6 +138,25 @@ static int run_quality(const struct measure *measure, const struct image *image,
     return quality_measure(image, &quality, err);
 }
 
+/* What a photograph decoded at reduced scale costs more. */
+static int run_scan(const struct measure *measure, const struct image *image,
+                    struct err *err)
+{
+    double blur;
+
+    (void)image;
+    return quality_scan_blur(measure->file, BLUR_MIN, &blur, err);
+}
+
+static int run_whole_scan(const struct measure *measure,
+                          const struct image *image, struct err *err)
+{
+    double blur;
+
+    (void)image;
+    return quality_scan_blur(measure->file, BLUR_NEVER, &blur, err);
+}
+
 static int run_phash(const struct measure *measure, const struct image *image,
                      struct err *err)
 {
@@ -209,7 +232,8 @@ static int measure_checks(struct measure *measure, const char *path,
         const char *name;
         check_fn *run;
     } checks[] = {
-        {"blur+exposure", run_quality}, {"duplicate", run_phash},
+        {"blur+exposure", run_quality}, {"blur-scan", run_scan},
+        {"whole-scan", run_whole_scan}, {"duplicate", run_phash},
         {"central-crop", run_crop},     {"object", run_detector},
         {"network", run_network},       {"adversarial", run_adversarial},
     };
@@ -218,7 +242,9 @@ static int measure_checks(struct measure *measure, const char *path,
     for (size_t i = 0; i < sizeof checks / sizeof checks[0] && rc == 0; i++) {
         check_fn *run = checks[i].run;
 
-        if ((run == run_detector && measure->detector == NULL) ||
+        if (((run == run_scan || run == run_whole_scan) &&
+             !jpeg_is_quick_to_scan(measure->file)) ||
+            (run == run_detector && measure->detector == NULL) ||
             ((run == run_network || run == run_adversarial) &&
              measure->bundle == NULL))
             continue;
@@ -240,6 +266,7 @@ static int measure_checks_of_file(struct measure *measure, const char *path,
     rc = file_read(path, &file, err);
     if (rc == 0)
         rc = image_decode(buf_bytes(&file), &options, &image, err);
+    measure->file = buf_bytes(&file);
     if (rc == 0)
         rc = measure_checks(measure, path, image, err);
     image_free(image);

@@ -83,10 +83,26 @@ void checks_close(struct checks *checks)
     mem_free(checks);
 }
 
+/* From about that size on a second decoding whose rows go by, mostly not to
+ * the end, costs less than one at full size whose pixels are all kept: 12
+ * million px took 34 + 5..49 ms instead of 104, 2 million 4.4 + 1..7 instead
+ * of 7.1. */
+enum { SCAN_PIXELS_MIN = 4 << 20 };
+
+static bool is_better_scanned(struct bytes file)
+{
+    int width_px, height_px;
+    struct err err = {0};
+
+    return jpeg_is_quick_to_scan(file) &&
+           jpeg_read_size(file, &width_px, &height_px, &err) == 0 &&
+           (int64_t)width_px * height_px >= SCAN_PIXELS_MIN;
+}
+
 bool checks_want_full_size(const struct checks *checks, struct bytes file)
 {
     return checks->detector != NULL ||
-           (wants_blur(checks) && !jpeg_is_quick_to_scan(file));
+           (wants_blur(checks) && !is_better_scanned(file));
 }
 
 /* One call's work: warnings are gathered here and handed over at the end, so

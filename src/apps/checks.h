@@ -69,8 +69,8 @@ MUST_CHECK int checks_open(const struct config *config, struct checks **out,
 void checks_close(struct checks *checks); /* NULL is allowed */
 
 /* Whether the image must be decoded at full size (decode target 0): a detector
- * looks for small things, and the blur is a number of the full image, which a
- * JPEG can be asked for row by row only where that is quick. */
+ * looks for small things, and the blur is a number of the full image. Of large
+ * JPEG files checks_run finds that by itself, for less. */
 bool checks_want_full_size(const struct checks *checks, struct bytes file);
 
 struct check_input {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apps/checks.h"
+#include "image/encode.h"
 #include "samples.h"
 
 enum { ARENA_MAX = 1 << 20 };
@@ -105,7 +106,7 @@ TEST(checks_say_nothing_of_a_good_photo)
     CHECK_OK(run(&room, "one"), room.err);
     CHECK_INT(room.list.count, 0);
     CHECK(room.crop == NULL);
-    CHECK(!checks_want_full_size(room.checks, room.file));
+    CHECK(checks_want_full_size(room.checks, room.file));
     end(&room);
 }
 
@@ -145,21 +146,25 @@ TEST(checks_give_the_blur_of_the_full_image_however_it_was_decoded)
     end(&room);
 }
 
-TEST(checks_want_files_at_full_size_that_give_no_row_before_their_end)
+TEST(checks_want_all_files_at_full_size_but_large_jpeg_of_one_scan)
 {
+    static const char *const names[] = {"progressive.jpg", "cmyk.jpg",
+                                        "rgb.png", "baseline.jpg"};
+    struct image *large = NULL;
     struct room room;
+    struct buf file;
 
     begin(&room, NULL);
-    load_for(&room, "decode", "progressive.jpg", 0);
-    CHECK(checks_want_full_size(room.checks, room.file));
-    load_for(&room, "decode", "cmyk.jpg", 0);
-    CHECK(checks_want_full_size(room.checks, room.file));
-    load_for(&room, "decode", "rgb.png", 0);
-    CHECK(checks_want_full_size(room.checks, room.file));
-    load_for(&room, "decode", "baseline.jpg", 0);
-    CHECK(!checks_want_full_size(room.checks, room.file));
-    load_for(&room, "decode", "grey.jpg", 0);
-    CHECK(!checks_want_full_size(room.checks, room.file));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        load_for(&room, "decode", names[i], 0);
+        CHECK(checks_want_full_size(room.checks, room.file));
+    }
+    CHECK_OK(image_new(2400, 2000, &large, &room.err), room.err);
+    buf_init(&file, 4 << 20);
+    CHECK_OK(image_encode_jpeg(large, 75, &file, &room.err), room.err);
+    CHECK(!checks_want_full_size(room.checks, buf_bytes(&file)));
+    buf_release(&file);
+    image_free(large);
     end(&room);
 }
 
