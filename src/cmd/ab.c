@@ -49,13 +49,18 @@ static bool is_true(const struct json_value *object, const char *key)
     return value;
 }
 
+static bool is_of_type(const struct json_value *value, enum json_type type)
+{
+    return value != NULL && json_type(value) == type;
+}
+
 /* One end of an interval. */
 static double end_of(const struct json_value *object, const char *key, size_t i)
 {
     const struct json_value *list = json_find(object, key);
     double value = NAN;
 
-    if (json_type(list) == JSON_IS_ARRAY && json_count(list) == 2)
+    if (is_of_type(list, JSON_IS_ARRAY) && json_count(list) == 2)
         (void)json_number(json_at(list, i), &value);
     return value;
 }
@@ -112,7 +117,7 @@ static void print_test(const struct json_value *arm, const char *what,
 {
     const struct json_value *test = json_find(json_find(arm, "test"), key);
 
-    if (json_type(test) != JSON_IS_OBJECT)
+    if (!is_of_type(test, JSON_IS_OBJECT))
         return;
     printf("  %-11s", what);
     if (!is_true(test, "is_done")) {
@@ -139,7 +144,7 @@ static void print_judgement(const struct json_value *arm)
 static void print_report(const struct json_value *report)
 {
     const struct json_value *arms = json_find(report, "arms");
-    size_t i, count = json_type(arms) == JSON_IS_ARRAY ? json_count(arms) : 0;
+    size_t i, count = is_of_type(arms, JSON_IS_ARRAY) ? json_count(arms) : 0;
 
     print_head();
     for (i = 0; i < count; i++)
