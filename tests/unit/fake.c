@@ -120,6 +120,14 @@ bool fake_is_ended(int fd)
     return poll(&polled, 1, PATIENCE_MS) > 0 && recv(fd, &byte, 1, 0) <= 0;
 }
 
+bool fake_is_gone(int fd)
+{
+    struct pollfd polled = {fd, POLLIN | POLLRDHUP, 0};
+
+    return poll(&polled, 1, 0) > 0 &&
+           (polled.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 void fake_send_bytes(int fd, const void *data, size_t len)
 {
     const char *at = data;

@@ -24,8 +24,8 @@ int fake_start_silent(void);
  * text, valid until the next call; "" at the end of the connection. */
 const char *fake_read(int fd);
 
-/* Lets the client go on with its next step, or wait for it. */
-bool fake_is_ended(int fd); /* waits until the client closes */
+bool fake_is_ended(int fd); /* waits for the client's next step: the end? */
+bool fake_is_gone(int fd);  /* without waiting */
 
 void fake_send(int fd, const char *format, ...) PRINTF_LIKE(2, 3);
 void fake_send_bytes(int fd, const void *data, size_t len);
