@@ -119,32 +119,27 @@ static int read_legacy(const char *path, struct source *source, struct err *err)
     return rc;
 }
 
-/* The weights of an archive go to a file without a name, which ends with the
- * process whatever happens. */
-static int extract_weights(struct archive *archive, const char *dir,
+/* The weights of an archive go to a file of their own, which loses its name as
+ * soon as it is open. (HDF5 opens no file that has none.) */
+static int extract_weights(struct archive *archive, const char *scratch,
                            struct hdf5_file **out, struct err *err)
 {
-    char path[FILE_PATH_MAX], link[64];
     int fd, rc;
 
-    rc = file_join(dir, ".weights-XXXXXX", path, err);
-    if (rc)
-        return rc;
-    fd = mkostemp(path, O_CLOEXEC);
+    fd = open(scratch, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return err_set(err, ERR_IO, "cannot write in %s: %s", dir,
+        return err_set(err, ERR_IO, "cannot write %s: %s", scratch,
                        strerror(errno));
-    unlink(path);
     rc = archive_extract(archive, "model.weights.h5", fd, KERAS_FILE_LEN_MAX,
                          err);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    if (rc == 0)
-        rc = hdf5_open(link, out, err);
     close(fd);
+    if (rc == 0)
+        rc = hdf5_open(scratch, out, err);
+    (void)unlink(scratch);
     return rc;
 }
 
-static int read_archive(const char *path, const char *dir,
+static int read_archive(const char *path, const char *scratch,
                         struct source *source, struct err *err)
 {
     struct json_value *versions = NULL;
@@ -174,7 +169,7 @@ static int read_archive(const char *path, const char *dir,
         rc = err_set(err, ERR_UNPROCESSABLE,
                      "its weights are not in one model.weights.h5");
     else
-        rc = extract_weights(archive, dir, &source->weights, err);
+        rc = extract_weights(archive, scratch, &source->weights, err);
 out:
     if (rc == ERR_NOT_FOUND)
         rc = err->code = ERR_UNPROCESSABLE;
@@ -433,7 +428,7 @@ static int convert(const struct source *source,
 }
 
 int keras_convert(const char *path, const struct keras_options *options,
-                  const char *out_dir, const char *onnx_path,
+                  const char *scratch, const char *onnx_path,
                   struct keras_report *out, struct err *err)
 {
     struct keras_report report = {.width_px = 0};
@@ -442,7 +437,7 @@ int keras_convert(const char *path, const struct keras_options *options,
 
     rc = check_file(path, &source, err);
     if (rc == 0)
-        rc = source.is_archive ? read_archive(path, out_dir, &source, err)
+        rc = source.is_archive ? read_archive(path, scratch, &source, err)
                                : read_legacy(path, &source, err);
     if (rc == 0)
         rc = convert(&source, options, onnx_path, &report, err);

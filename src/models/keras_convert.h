@@ -10,11 +10,12 @@
 /* Larger files are refused: weights of 2 GB and the state of an optimiser. */
 #define KERAS_FILE_LEN_MAX 8000000000ull
 
-/* Reads `path`, writes the ONNX file `onnx_path`; scratch files, which have no
- * name, lie in out_dir. Fails as keras_import does. */
+/* Reads `path`, writes the ONNX file `onnx_path`. The weights of an archive are
+ * unpacked into a new file `scratch`, which is gone afterwards (after a crash
+ * it may not be). Fails as keras_import does. */
 MUST_CHECK int keras_convert(const char *path,
                              const struct keras_options *options,
-                             const char *out_dir, const char *onnx_path,
+                             const char *scratch, const char *onnx_path,
                              struct keras_report *out, struct err *err);
 
 #endif

@@ -38,6 +38,11 @@ enum {
 #define MEMORY_BASE 1000000000ull
 #define MEMORY_PER_BYTE 4
 
+/* The files of an import. */
+struct places {
+    char onnx[FILE_PATH_MAX], json[FILE_PATH_MAX], scratch[FILE_PATH_MAX];
+};
+
 /* What a child says; short enough for one write to be whole. */
 struct message {
     bool is_last;
@@ -125,7 +130,7 @@ static void become_child(int pipe_fd, uint64_t file_len)
 
 static _Noreturn void be_child(const char *path,
                                const struct keras_options *options,
-                               const char *out_dir, const char *onnx_path)
+                               const struct places *places)
 {
     struct telling telling = {PIPE_FD};
     struct keras_options own = *options;
@@ -135,8 +140,8 @@ static _Noreturn void be_child(const char *path,
     own.progress = tell_progress;
     own.user = &telling;
     message.is_last = true;
-    if (keras_convert(path, &own, out_dir, onnx_path, &message.report,
-                      &message.err) == 0)
+    if (keras_convert(path, &own, places->scratch, places->onnx,
+                      &message.report, &message.err) == 0)
         message.err.code = ERR_OK;
     tell(PIPE_FD, &message);
     _exit(0);
@@ -204,13 +209,13 @@ static int end_child(pid_t child, const struct message *last, bool is_silent,
 }
 
 static int run_child(const char *path, const struct keras_options *options,
-                     const char *out_dir, const char *onnx_path,
-                     struct keras_report *report, struct err *err)
+                     const struct places *places, struct keras_report *report,
+                     struct err *err)
 {
     struct message last = {.is_last = false};
     struct stat st = {0};
     bool is_silent = false;
-    int fds[2];
+    int fds[2], rc;
     pid_t child;
 
     (void)stat(path, &st);
@@ -225,13 +230,15 @@ static int run_child(const char *path, const struct keras_options *options,
     }
     if (child == 0) {
         become_child(fds[1], (uint64_t)st.st_size);
-        be_child(path, options, out_dir, onnx_path);
+        be_child(path, options, places);
     }
     close(fds[1]);
     listen_to(fds[0], options, &last, &is_silent);
     close(fds[0]);
     *report = last.report;
-    return end_child(child, &last, is_silent, err);
+    rc = end_child(child, &last, is_silent, err);
+    (void)unlink(places->scratch); /* of a child that crashed */
+    return rc;
 }
 
 /* --- metadata.json -------------------------------------------------------*/
@@ -330,8 +337,7 @@ static void write_metadata(struct json_writer *json, const char *path,
     json_object_end(json);
 }
 
-static int save_metadata(const char *path, const char *onnx_path,
-                         const char *json_path,
+static int save_metadata(const char *path, const struct places *places,
                          const struct keras_report *report, struct err *err)
 {
     char keras_sum[HASH_HEX_LEN + 1], onnx_sum[HASH_HEX_LEN + 1];
@@ -341,7 +347,7 @@ static int save_metadata(const char *path, const char *onnx_path,
 
     rc = hash_file(path, keras_sum, err);
     if (rc == 0)
-        rc = hash_file(onnx_path, onnx_sum, err);
+        rc = hash_file(places->onnx, onnx_sum, err);
     if (rc)
         return rc;
     buf_init(&text, TEXT_LEN_MAX);
@@ -350,7 +356,7 @@ static int save_metadata(const char *path, const char *onnx_path,
     buf_add_char(&text, '\n');
     rc = buf_check(&text, err);
     if (rc == 0)
-        rc = file_write(json_path, buf_bytes(&text), err);
+        rc = file_write(places->json, buf_bytes(&text), err);
     buf_release(&text);
     return rc;
 }
@@ -371,20 +377,22 @@ bool keras_is_path(const char *path)
 int keras_import(const char *path, const struct keras_options *options,
                  const char *out_dir, struct keras_report *out, struct err *err)
 {
-    char onnx_path[FILE_PATH_MAX], json_path[FILE_PATH_MAX];
     struct keras_report report;
+    struct places places;
     int rc;
 
-    rc = file_join(out_dir, "model.onnx", onnx_path, err);
+    rc = file_join(out_dir, "model.onnx", places.onnx, err);
     if (rc == 0)
-        rc = file_join(out_dir, "metadata.json", json_path, err);
+        rc = file_join(out_dir, "metadata.json", places.json, err);
+    if (rc == 0)
+        rc = file_join(out_dir, ".weights.h5", places.scratch, err);
     if (rc)
         return rc;
-    rc = run_child(path, options, out_dir, onnx_path, &report, err);
+    rc = run_child(path, options, &places, &report, err);
     if (rc == 0)
-        rc = save_metadata(path, onnx_path, json_path, &report, err);
+        rc = save_metadata(path, &places, &report, err);
     if (rc) {
-        (void)unlink(onnx_path);
+        (void)unlink(places.onnx);
         return err_wrap(err, "%s", name_of(path));
     }
     *out = report;
