@@ -137,7 +137,7 @@ void store_give(struct store_link *link);
     /* name       error          what the database does */              \
     X(AWAY,       UNAVAILABLE,   "does not answer")                      \
     X(LOGIN,      UNAVAILABLE,   "refused the user or the password")     \
-    X(DATABASE,   UNAVAILABLE,   "has no such database")                 \
+    X(DATABASE,   UNAVAILABLE,   "is not there")                         \
     X(SLOW,       UNAVAILABLE,   "did not finish in time")               \
     X(BUSY,       UNAVAILABLE,   "is locked or busy")                    \
     X(FULL,       UNAVAILABLE,   "has no space or memory left")          \

@@ -29,6 +29,18 @@ typedef void store_fixture_fn(struct store_fixture *fixture);
 void store_fixture_run(const char *scheme, const char *variable,
                        store_fixture_fn *fn);
 
+#define EVERY_SERVER(what)                                         \
+    static void what(struct store_fixture *fixture);               \
+    TEST(store_postgres_##what)                                    \
+    {                                                              \
+        store_fixture_run("postgres", "OLHO_TEST_POSTGRES", what); \
+    }                                                              \
+    TEST(store_mariadb_##what)                                     \
+    {                                                              \
+        store_fixture_run("mysql", "OLHO_TEST_MARIADB", what);     \
+    }                                                              \
+    static void what(struct store_fixture *fixture)
+
 #define EVERY_STORE(what)                                          \
     static void what(struct store_fixture *fixture);               \
     TEST(store_sqlite_##what)                                      \
