@@ -182,9 +182,8 @@ static int open_question(const struct arguments *arguments,
                            ? ""
                            : "/");
     else
-        len =
-            snprintf(out->url, sizeof out->url, "http://127.0.0.1:%lld/api/ab",
-                     (long long)arguments->config.port);
+        len = snprintf(out->url, sizeof out->url, "http://%s:%lld/api/ab",
+                       "127.0.0.1", (long long)arguments->config.port);
     if (len >= (int)sizeof out->url)
         return err_set(err, ERR_INVALID, "--address has %d bytes; at most %d",
                        len, URL_MAX - 8);

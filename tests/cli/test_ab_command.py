@@ -59,7 +59,8 @@ class Played:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0),
                                                       Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        host, port = self.server.server_address
+        self.address = f"http://{host}:{port}"
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
 
@@ -142,7 +143,8 @@ def test_ab_bears_a_report_with_nothing_in_it(room, played, body):
 def test_ab_without_a_server_says_so(room):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        host, port = free.getsockname()
+        address = f"http://{host}:{port}"
         done = room.run("ab", "--address", address)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
