@@ -41,18 +41,22 @@ size_t store_url_scheme_len(const char *url)
     return (size_t)(end - url);
 }
 
-/* A decoded copy of the text from begin to end. */
+/* A decoded copy of the text from begin to end. A %00 would cut it off
+ * unseen, so it becomes another control character, which check_piece
+ * refuses. */
 static char *piece(const char *begin, const char *end)
 {
     size_t len = (size_t)(end - begin);
     char *text = mem_new(len + 1);
+    char *nul;
 
     memcpy(text, begin, len);
-    url_decode(text, len, false);
+    len = url_decode(text, len, false);
+    while ((nul = memchr(text, '\0', len)) != NULL)
+        *nul = '\1';
     return text;
 }
 
-/* Drivers take texts with a NUL at the end and would cut one off. */
 static int check_piece(const char *text, const char *what, struct err *err)
 {
     if (!url_is_clean_text(text, strlen(text)) || strlen(text) > TEXT_LEN_MAX)
