@@ -6,6 +6,7 @@
 #include "apps/ab_json.h"
 #include "apps/app.h"
 #include "apps/collector.h"
+#include "apps/database.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/url.h"
@@ -72,18 +73,22 @@ static int take_feedback(const struct json_value *document,
 static int find_stored(struct app *app, const char *request_id,
                        struct store_answer *out, struct err *err)
 {
+    struct store *store = NULL;
     int rc;
 
-    if (app->store == NULL)
+    if (app->database == NULL)
         return err_set(err, ERR_NOT_FOUND,
                        "request \"%s\" is not among those remembered",
                        request_id);
-    rc = store_find_answer(app->store, request_id, out, err);
+    rc = database_get(app->database, &store, err);
+    if (rc)
+        return rc;
+    rc = store_find_answer(store, request_id, out, err);
     if (rc != ERR_NOT_FOUND || app->writer == NULL ||
         !writer_flush(app->writer, clock_us() + FLUSH_MAX_US))
         return rc;
     *err = (struct err){0};
-    return store_find_answer(app->store, request_id, out, err);
+    return store_find_answer(store, request_id, out, err);
 }
 
 /* An answer that only the database still has is remembered again, so that
@@ -115,8 +120,9 @@ static int judge_stored(struct app *app, const struct feedback *feedback,
     return 0;
 }
 
+/* 200 says that it is in the database; 202 that it waits for it. */
 static int keep(struct app *app, const struct feedback *feedback,
-                struct err *err)
+                bool *out_is_kept, struct err *err)
 {
     struct store_row row = {
         .table = STORE_FEEDBACK,
@@ -124,11 +130,15 @@ static int keep(struct app *app, const struct feedback *feedback,
         .as.feedback = {feedback->request_id, feedback->class_name},
     };
 
-    if (app->writer == NULL || writer_add(app->writer, &row))
+    *out_is_kept = true;
+    if (app->writer == NULL)
         return 0;
-    return err_set(err, ERR_UNAVAILABLE,
-                   "the feedback cannot be kept now: the queue of rows for the "
-                   "database is full");
+    if (!writer_add(app->writer, &row))
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the feedback cannot be kept now: the queue of rows for "
+                       "the database is full");
+    *out_is_kept = writer_flush(app->writer, clock_us() + FLUSH_MAX_US);
+    return 0;
 }
 
 static void write_judgement(struct http_reply *reply,
@@ -158,6 +168,7 @@ static int give_feedback(struct app *app, struct http_request *request,
     struct json_value *document = NULL;
     struct rollout_judgement judgement;
     struct feedback feedback = {NULL, NULL};
+    bool is_kept = true;
     int rc;
 
     rc = json_parse(request->body, &document, err);
@@ -170,9 +181,11 @@ static int give_feedback(struct app *app, struct http_request *request,
                        &judgement))
         rc = judge_stored(app, &feedback, &judgement, err);
     if (rc == 0)
-        rc = keep(app, &feedback, err);
-    if (rc == 0)
+        rc = keep(app, &feedback, &is_kept, err);
+    if (rc == 0) {
+        reply->status = is_kept ? 200 : 202;
         write_judgement(reply, &feedback, &judgement);
+    }
 out:
     json_free(document);
     return rc;

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apps/admin.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "apps/collector.h"
+#include "apps/database.h"
 #include "apps/pick.h"
 #include "base/clock.h"
+#include "blob/blob.h"
+#include "cache/cache.h"
 #include "http/server.h"
 #include "obs/metrics.h"
+#include "store/writer.h"
 
 static bool is_ready(const struct app *app)
 {
@@ -43,8 +50,33 @@ static int ready(struct app *app, struct http_request *request,
     return 0;
 }
 
+static void write_database(struct json_writer *json, const struct app *app)
+{
+    char state[ERR_TEXT_MAX] = "none";
+    struct writer_stats stats;
+
+    if (app->database != NULL) {
+        database_state(app->database, state, sizeof state);
+        writer_stats(app->writer, &stats);
+        if (stats.is_away && strcmp(state, "ok") == 0)
+            snprintf(state, sizeof state, "away; %lld rows wait",
+                     (long long)stats.spill_waiting + stats.waiting);
+    }
+    json_key(json, "database");
+    json_put_text(json, state);
+}
+
+static void write_cache(struct json_writer *json, const struct app *app)
+{
+    json_key(json, "cache");
+    if (app->cache == NULL)
+        json_put_text(json, "none");
+    else
+        json_put_text(json, cache_stats(app->cache).is_up ? "ok" : "away");
+}
+
 /* Each part by name, so that one look tells what is wrong. */
-static void write_parts(struct json_writer *json,
+static void write_parts(struct json_writer *json, const struct app *app,
                         const struct model_version *version)
 {
     struct collection_info info = {0};
@@ -59,6 +91,10 @@ static void write_parts(struct json_writer *json,
         json_put_text(json, err.text);
     else
         json_put_text(json, info.is_open ? "ok" : "none");
+    write_database(json, app);
+    write_cache(json, app);
+    json_key(json, "blob");
+    json_put_text(json, app->blob != NULL ? blob_backend(app->blob) : "none");
     json_object_end(json);
     json_key(json, "index_size");
     json_put_integer(json, info.count);
@@ -86,7 +122,7 @@ static int health(struct app *app, struct http_request *request,
     json_key(&json, "uptime_s");
     json_put_fixed(&json, (double)(clock_wall_ms() - app->started_ms) / 1000,
                    3);
-    write_parts(&json, pick.version);
+    write_parts(&json, app, pick.version);
     json_object_end(&json);
     pick_end(&pick);
     return 0;

@@ -3,9 +3,14 @@
 
 #include <assert.h>
 
+#include "apps/answer_pack.h"
+#include "apps/compute.h"
 #include "base/clock.h"
-#include "image/decode.h"
+#include "cache/cache.h"
+#include "cache/flight.h"
 #include "obs/metrics.h"
+
+enum { PACK_LEN_MAX = 4 << 20 };
 
 static double seconds(int64_t us)
 {
@@ -15,35 +20,6 @@ static double seconds(int64_t us)
 static int out_of_memory(struct err *err)
 {
     return err_set(err, ERR_UNAVAILABLE, "no memory for an answer");
-}
-
-static int decode(const struct config *config,
-                  const struct transform *transform, struct bytes file,
-                  struct image **out, struct err *err)
-{
-    size_t len_max = (size_t)(config->image_size_max_mb * (1 << 20));
-    struct decode_options options = {
-        .limits = {(int)config->image_side_min_px,
-                   (int)config->image_side_max_px,
-                   (int64_t)(config->image_megapixels_max * 1e6)},
-    };
-
-    if (file.len > len_max)
-        return err_set(err, ERR_TOO_LARGE,
-                       "image has %zu bytes; at most %zu (MAX_IMAGE_SIZE_MB "
-                       "%g) are taken",
-                       file.len, len_max, config->image_size_max_mb);
-    if (!config->is_decode_exact) {
-        options.target_width_px = transform->width_px;
-        options.target_height_px = transform->height_px;
-        if (transform->fit == FIT_CROP &&
-            transform->short_side_px > transform->width_px)
-            options.target_width_px = transform->short_side_px;
-        if (transform->fit == FIT_CROP &&
-            transform->short_side_px > transform->height_px)
-            options.target_height_px = transform->short_side_px;
-    }
-    return image_decode(file, &options, out, err);
 }
 
 /* A broken index does not take the class away from the answer; the answer
@@ -89,40 +65,72 @@ static void judge(const struct config *config, struct answer *answer)
                     score);
 }
 
-/* Runs the network and ranks its scores. */
-static int run(const struct bundle *bundle, const struct image *image,
-               int top_k, struct arena *arena, struct answer *answer,
-               struct err *err)
+/* Computes as the first of those who ask for this key, and tells the others.
+ * What cannot be packed is answered all the same. */
+static int lead(const struct app *app, const struct bundle *bundle,
+                struct bytes file, const char *key,
+                const struct classify_options *options, struct arena *arena,
+                struct answer *answer, struct err *err)
 {
-    float *scores =
-        arena_try(arena, (size_t)bundle->class_count, sizeof *scores);
-    struct bundle_class *top = arena_try(arena, (size_t)top_k, sizeof *top);
-    struct bundle_times times = {0};
-    float *embedding = NULL;
+    struct err pack_err = {0};
+    struct buf packed;
+    struct bytes value;
+    bool is_packed;
     int rc;
 
-    if (bundle->embedding_len > 0) {
-        embedding =
-            arena_try(arena, (size_t)bundle->embedding_len, sizeof *embedding);
-        if (embedding == NULL)
-            return out_of_memory(err);
+    buf_init(&packed, PACK_LEN_MAX);
+    rc = compute_answer(app, bundle, file, options, arena, answer, err);
+    if (rc == 0)
+        answer_pack(answer, bundle->embedding_len, &packed);
+    is_packed = rc == 0 && buf_check(&packed, &pack_err) == 0;
+    value = buf_bytes(&packed);
+    if (is_packed)
+        cache_put(app->cache, key, value);
+    flight_end(app->flight, key, is_packed ? &value : NULL);
+    buf_release(&packed);
+    return rc;
+}
+
+/* The cache, or who computes the same just now, or else the network. */
+static int recall(const struct app *app, const struct model_version *version,
+                  struct bytes file, const struct classify_options *options,
+                  struct arena *arena, struct answer *answer, struct err *err)
+{
+    const struct bundle *bundle = version->bundle;
+    char key[CACHE_KEY_MAX + 1];
+    struct err flight_err = {0};
+    bool is_leader = false;
+    struct buf packed;
+    int rc;
+
+    answer_key(app->answer_stamp, version, answer->sha256, options->top_k, key,
+               sizeof key);
+    buf_init(&packed, PACK_LEN_MAX);
+    answer->is_cached = cache_get(app->cache, key, &packed) &&
+                        answer_unpack(buf_bytes(&packed), bundle,
+                                      options->top_k, arena, answer);
+    if (answer->is_cached)
+        goto out;
+    buf_clear(&packed);
+    rc = flight_begin(app->flight, key, options->deadline_us, &is_leader,
+                      &packed, &flight_err);
+    if (is_leader) {
+        buf_release(&packed);
+        return lead(app, bundle, file, key, options, arena, answer, err);
     }
-    if (scores == NULL || top == NULL)
-        return out_of_memory(err);
-    rc = bundle_run(bundle, image, scores, embedding, &times, err);
-    if (rc)
+    if (rc == ERR_TIMEOUT) {
+        *err = flight_err;
+        buf_release(&packed);
         return rc;
-    bundle_rank(bundle, scores, top_k, top);
-    answer->bundle = bundle;
-    answer->top = top;
-    answer->top_count = top_k;
-    answer->embedding = embedding;
-    answer->times.preprocess_us = times.preprocess_us;
-    answer->times.inference_us = times.inference_us;
-    metrics_observe(METRIC_PHASE_SECONDS, "preprocess", NULL,
-                    seconds(times.preprocess_us));
-    metrics_observe(METRIC_PHASE_SECONDS, "inference", NULL,
-                    seconds(times.inference_us));
+    }
+    answer->is_cached = rc == 0 && answer_unpack(buf_bytes(&packed), bundle,
+                                                 options->top_k, arena, answer);
+    if (!answer->is_cached) {
+        buf_release(&packed);
+        return compute_answer(app, bundle, file, options, arena, answer, err);
+    }
+out:
+    buf_release(&packed);
     return 0;
 }
 
@@ -130,26 +138,16 @@ static int classify(const struct app *app, const struct model_version *version,
                     struct bytes file, const struct classify_options *options,
                     struct arena *arena, struct answer *out, struct err *err)
 {
-    struct image *image = NULL;
-    struct answer answer = {0};
-    int64_t begin_us = clock_us();
+    struct answer answer = {.bundle = version->bundle};
     int rc;
 
-    rc = decode(app->config, &version->bundle->metadata.transform, file, &image,
-                err);
-    if (rc)
-        return rc;
-    answer.times.decode_us = clock_us() - begin_us;
-    metrics_observe(METRIC_PHASE_SECONDS, "decode", NULL,
-                    seconds(answer.times.decode_us));
-    answer.width_px = image->source_width_px;
-    answer.height_px = image->source_height_px;
-    if (options->deadline_us != 0 && clock_us() > options->deadline_us)
-        rc = err_set(err, ERR_TIMEOUT,
-                     "the deadline passed before the network ran");
-    if (rc == 0)
-        rc = run(version->bundle, image, options->top_k, arena, &answer, err);
-    image_free(image);
+    if (app->cache != NULL || options->wants_sha256)
+        hash_sha256_hex(file, answer.sha256);
+    if (app->cache != NULL)
+        rc = recall(app, version, file, options, arena, &answer, err);
+    else
+        rc = compute_answer(app, version->bundle, file, options, arena, &answer,
+                            err);
     if (rc == 0)
         rc = add_similar(version, options->similar_k, arena, &answer, err);
     if (rc)
@@ -163,12 +161,13 @@ int classify_image(const struct app *app, const struct model_version *version,
                    struct bytes file, const struct classify_options *options,
                    struct arena *arena, struct answer *out, struct err *err)
 {
+    struct engine *engine = version->bundle->engine;
     int rc;
 
     assert(options->top_k >= 1 &&
            options->top_k <= version->bundle->class_count);
-    engine_enter(version->bundle->engine);
+    engine_enter(engine);
     rc = classify(app, version, file, options, arena, out, err);
-    engine_leave(version->bundle->engine);
+    engine_leave(engine);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One image from its bytes to its answer: decode, prepare, run, rank, look for
- * similar ones. Commands and APIs share it.
+/* One image from its bytes to its answer: the cache, else decode, check,
+ * prepare, run and rank (apps/compute.h); then look for similar ones. Commands
+ * and APIs share it.
  *
  * Thread-safe: everything it makes lives in the caller's arena. */
 #ifndef OLHO_APPS_CLASSIFY_H
@@ -9,14 +10,18 @@
 #include <stdbool.h>
 
 #include "apps/app.h"
+#include "apps/checks.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 struct classify_options {
-    int top_k;           /* 1..classes */
-    int similar_k;       /* 0: do not search */
-    int64_t deadline_us; /* monotonic; 0: none */
+    int top_k;              /* 1..classes */
+    int similar_k;          /* 0: do not search */
+    int64_t deadline_us;    /* monotonic; 0: none */
+    bool wants_sha256;      /* answer.sha256 is needed, cache or not */
+    const char *request_id; /* by which a later duplicate names this image */
 };
 
 struct classify_times {
@@ -30,10 +35,13 @@ struct answer {
     const float *embedding;       /* embedding_len, L2-normalised; or NULL */
     const struct neighbour *hits; /* nearest first */
     int hit_count;
-    const char *index_error; /* why there was no search, or NULL */
-    bool is_undefined;       /* by UNDEFINED_BELOW / _DISTANCE_ABOVE */
-    bool is_accepted;        /* confidence reached the threshold */
-    int width_px, height_px; /* of the file, turned upright */
+    const char *index_error;       /* why there was no search, or NULL */
+    struct check_list checks;      /* what the checks found */
+    bool is_cached;                /* not computed for this request */
+    char sha256[HASH_HEX_LEN + 1]; /* of the file; "" when not needed */
+    bool is_undefined;             /* by UNDEFINED_BELOW / _DISTANCE_ABOVE */
+    bool is_accepted;              /* confidence reached the threshold */
+    int width_px, height_px;       /* of the file, turned upright */
     struct classify_times times;
 };
 

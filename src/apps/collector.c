@@ -5,6 +5,8 @@
 #include "apps/classify.h"
 #include "apps/collector_input.h"
 #include "apps/pick.h"
+#include "apps/record.h"
+#include "apps/shadow.h"
 #include "base/clock.h"
 #include "obs/metrics.h"
 
@@ -53,41 +55,66 @@ static int read_options(const struct app *app,
     return 0;
 }
 
-static void write_answer(struct http_reply *reply, const struct answer *answer,
-                         const struct answer_style *style)
+static void write_answer(const struct app *app, struct http_reply *reply,
+                         const struct answer *answer,
+                         struct answer_style *style)
 {
     int64_t begin_us = clock_us();
     struct json_writer json;
 
+    style->items = answer_items_begin(app);
     json_writer_init(&json, &reply->body);
     answer_write(&json, answer, style);
+    answer_items_end(&style->items);
     metrics_observe(METRIC_PHASE_SECONDS, "serialise", NULL,
                     (double)(clock_us() - begin_us) / 1e6);
+}
+
+static int answer_image(struct app *app, struct http_request *request,
+                        const struct pick *pick,
+                        const struct collector_image *image,
+                        struct http_reply *reply, struct err *err)
+{
+    struct classify_options options = {.wants_sha256 = app->writer != NULL,
+                                       .request_id = request->id};
+    struct answer_style style = {
+        .similar_min = (float)app->config->similarity_min,
+        .request_id = request->id,
+    };
+    struct record record;
+    struct answer answer;
+    int rc;
+
+    rc = read_options(app, pick->version, request, &options,
+                      &style.with_embedding, err);
+    if (rc == 0)
+        rc = classify_image(app, pick->version, image->file, &options,
+                            request->arena, &answer, err);
+    if (rc)
+        return rc;
+    write_answer(app, reply, &answer, &style);
+    record = record_of(request, image->path);
+    record_answer(app, pick, &record, &answer);
+    shadow_begin(app, pick, &record, &answer, &options, image->file);
+    return 0;
 }
 
 static int classify(struct app *app, struct http_request *request,
                     struct http_reply *reply, struct err *err)
 {
-    struct classify_options options = {0};
-    struct answer_style style = {
-        .similar_min = (float)app->config->similarity_min,
-        .request_id = request->id,
-    };
     struct collector_image image;
-    struct answer answer;
+    struct record record;
     struct pick pick;
     int rc;
 
     pick_begin(app, request, &pick);
     rc = collector_find_image(app, request, &image, err);
     if (rc == 0)
-        rc = read_options(app, pick.version, request, &options,
-                          &style.with_embedding, err);
-    if (rc == 0)
-        rc = classify_image(app, pick.version, image.file, &options,
-                            request->arena, &answer, err);
-    if (rc == 0)
-        write_answer(reply, &answer, &style);
+        rc = answer_image(app, request, &pick, &image, reply, err);
+    if (rc) {
+        record = record_of(request, image.path);
+        record_failure(app, &pick, &record, err);
+    }
     collector_image_release(&image);
     pick_end(&pick);
     return rc;
@@ -105,6 +132,8 @@ static const struct http_route routes[] = {
      "What model serves, and its index.", false},
     {"GET", "/api/model/classes", SCOPE_READ, BODY_NONE, collector_model_classes,
      "The classes of the model.", false},
+    {"POST", "/api/model/update", SCOPE_ADMIN, BODY_SMALL, collector_model_update,
+     "Load another version of the model and put it in the place of this one.", false},
 };
 /* clang-format on */
 

@@ -14,6 +14,7 @@
 #include "apps/collector.h"
 #include "apps/collector_input.h"
 #include "apps/pick.h"
+#include "apps/record.h"
 #include "base/clock.h"
 #include "base/work.h"
 #include "obs/metrics.h"
@@ -138,6 +139,21 @@ static int fill(struct batch *batch, struct http_request *request,
     return 0;
 }
 
+/* Each image of a batch leaves the rows of a request of its own: the writer
+ * puts all of them into one multi-row insert. */
+static void record_slot(const struct batch *batch, const struct pick *pick,
+                        const struct http_request *request,
+                        const struct slot *slot)
+{
+    const char *name = slot->part->filename;
+    struct record record = record_of(request, name != NULL ? name : "");
+
+    if (slot->err.code == ERR_OK)
+        record_answer(batch->app, pick, &record, &slot->answer);
+    else
+        record_failure(batch->app, pick, &record, &slot->err);
+}
+
 static void write_slot(struct json_writer *json, const struct slot *slot,
                        int number, bool with_embedding)
 {
@@ -207,10 +223,14 @@ int collector_batch(struct app *app, struct http_request *request,
         goto out;
     batch.options.top_k = (int)top_k;
     batch.options.deadline_us = request->deadline_us;
+    batch.options.wants_sha256 = app->writer != NULL;
+    batch.options.request_id = request->id;
     pthread_mutex_init(&batch.mutex, NULL);
     pthread_cond_init(&batch.done, NULL);
     run_all(&batch);
     write_batch(reply, &batch, with_embedding, begin_us);
+    for (i = 0; i < batch.count; i++)
+        record_slot(&batch, &pick, request, &batch.slots[i]);
     pthread_cond_destroy(&batch.done);
     pthread_mutex_destroy(&batch.mutex);
     for (i = 0; i < batch.count; i++)

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/json.h"
+#include "blob/blob.h"
 
 bool collector_is_image(const struct http_part *part)
 {
@@ -43,12 +44,24 @@ static bool starts_with(const char *text, const char *start)
 static int read_stored(const struct app *app, const char *path,
                        struct collector_image *out, struct err *err)
 {
-    (void)app;
-    (void)out;
-    return err_set(err, ERR_UNSUPPORTED,
-                   "image_path is \"%.100s\", but no blob store is "
-                   "configured; send the image itself",
-                   path);
+    size_t len_max = (size_t)(app->config->image_size_max_mb * (1 << 20));
+    const char *key;
+    int rc;
+
+    if (app->blob == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "image_path is \"%.100s\", but no blob store is "
+                       "configured (BLOB_URL or MINIO_HOST); send the image "
+                       "itself",
+                       path);
+    buf_init(&out->stored, len_max);
+    rc = blob_split(app->blob, path, &key, err);
+    if (rc == 0)
+        rc = blob_read(app->blob, key, &out->stored, err);
+    if (rc)
+        return rc;
+    out->file = buf_bytes(&out->stored);
+    return 0;
 }
 
 /* A JSON body names an image in the blob store. */

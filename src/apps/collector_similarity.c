@@ -124,16 +124,18 @@ static int read_image_query(const struct app *app,
     return 0;
 }
 
-static void write_found(struct http_reply *reply,
+static void write_found(struct http_reply *reply, const struct app *app,
                         const struct similarity *query,
                         const struct neighbour *hits, int count,
                         int64_t search_us, const char *type, bool is_exact)
 {
+    struct answer_items items = answer_items_begin(app);
     struct json_writer json;
 
     json_writer_init(&json, &reply->body);
     json_object_begin(&json);
-    count = answer_write_similar(&json, hits, count, query->threshold);
+    count = answer_write_similar(&json, hits, count, query->threshold, &items);
+    answer_items_end(&items);
     json_key(&json, "search_time_ms");
     json_put_fixed(&json, (double)search_us / 1000, 3);
     json_key(&json, "total_found");
@@ -178,7 +180,8 @@ static int search(const struct app *app, const struct model_version *version,
     search_us = clock_us() - begin_us;
     metrics_observe(METRIC_PHASE_SECONDS, "search", NULL,
                     (double)search_us / 1e6);
-    write_found(reply, &query, hits, count, search_us, info.type, is_exact);
+    write_found(reply, app, &query, hits, count, search_us, info.type,
+                is_exact);
     return 0;
 }
 

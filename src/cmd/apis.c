@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/apis.h"
 
+#include "apps/ab.h"
 #include "apps/admin.h"
 #include "apps/collector.h"
 
 /* The first API words the errors of paths that belong to none. */
-const struct http_api *const apis[] = {&collector_api, &admin_api};
+const struct http_api *const apis[] = {&collector_api, &ab_api, &admin_api};
 const int api_count = sizeof apis / sizeof apis[0];
 
 const char *scope_name(enum http_scope scope)

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signals: SIGTERM and SIGINT drain, a second one ends the wait; SIGHUP reads
- * LOG_LEVEL anew and opens the log file again. They are blocked in every
- * thread and taken by the main thread alone. */
+ * LOG_LEVEL anew, opens the log file again and takes a changed model. They are
+ * blocked in every thread and taken by the main thread alone. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "apps/update.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/apis.h"
+#include "cmd/backends.h"
 #include "cmd/command.h"
 #include "cmd/session.h"
 #include "http/server.h"
@@ -105,8 +107,20 @@ static void reload(const struct arguments *arguments)
     config_release(&config);
 }
 
+/* Puts a model that has changed on disk, or another current version, in the
+ * place of the one that serves. */
+static void reload_model(struct app *app)
+{
+    struct update_result result;
+    struct err err = {0};
+
+    if (update_reload(app, &result, &err) == 0 && !result.is_changed)
+        log_write(LOG_INFO, "the model is as it was",
+                  log_text("version", result.now));
+}
+
 /* Waits for a signal that ends the server. */
-static void wait_for_end(const struct arguments *arguments,
+static void wait_for_end(struct app *app, const struct arguments *arguments,
                          const sigset_t *signals)
 {
     int number;
@@ -117,6 +131,7 @@ static void wait_for_end(const struct arguments *arguments,
         if (number != SIGHUP)
             return;
         reload(arguments);
+        reload_model(app);
     }
 }
 
@@ -183,22 +198,6 @@ static void stop(struct app *app, const sigset_t *signals)
     log_write(LOG_INFO, "stopped", log_integer("refused", refused));
 }
 
-/* A request that is alone gets every core. This second session is loaded when
- * the server answers already, because it takes as long as the first. */
-static void widen(const struct app *app, const struct model_version *version)
-{
-    int count = app->worker_count < ENGINE_THREADS_MAX ? app->worker_count
-                                                       : ENGINE_THREADS_MAX;
-    struct err err = {0};
-
-    if (app->config->thread_count > 0 || count < 2)
-        return;
-    if (engine_widen(version->bundle->engine, count, &err) != 0)
-        log_write(LOG_WARN, "a lone request gets one core only",
-                  log_text("why", err.text));
-    mem_trim();
-}
-
 static int serve(struct app *app, const struct arguments *arguments,
                  const sigset_t *signals, struct err *err)
 {
@@ -208,12 +207,12 @@ static int serve(struct app *app, const struct arguments *arguments,
     rc = start(app, version, err);
     if (rc == 0) {
         print_address(app, version);
-        widen(app, version);
+        update_widen(app, version);
     }
     model_version_release(version);
     if (rc)
         return rc;
-    wait_for_end(arguments, signals);
+    wait_for_end(app, arguments, signals);
     stop(app, signals);
     return 0;
 }
@@ -227,8 +226,11 @@ int command_serve(struct arguments *arguments, struct err *err)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     rc = session_open(&arguments->config, &app, err);
     if (rc == 0)
+        rc = backends_open(&app, err);
+    if (rc == 0)
         rc = serve(&app, arguments, &signals, err);
     work_free(app.batch_pool);
+    backends_close(&app);
     session_close(&app);
     return rc ? EXIT_FAILED : EXIT_FINE;
 }

@@ -196,6 +196,23 @@ static void complete_names(struct bundle *bundle, const char *version)
     }
 }
 
+/* FNV-1a over length and time of the file. */
+static uint64_t stamp_of(const char *path)
+{
+    uint64_t stamp = 0xcbf29ce484222325u, parts[3];
+    struct stat st;
+    size_t i;
+
+    if (stat(path, &st) != 0)
+        return 0;
+    parts[0] = (uint64_t)st.st_size;
+    parts[1] = (uint64_t)st.st_mtim.tv_sec;
+    parts[2] = (uint64_t)st.st_mtim.tv_nsec;
+    for (i = 0; i < sizeof parts; i++)
+        stamp = (stamp ^ ((const uint8_t *)parts)[i]) * 0x100000001b3u;
+    return stamp;
+}
+
 static const char *name_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -220,6 +237,7 @@ static int load(struct bundle *bundle, const struct config *config,
     if (rc)
         return rc;
     complete_names(bundle, config->model_version);
+    bundle->file_stamp = stamp_of(bundle->file);
     options.has_8_bits = bundle->metadata.has_8_bits;
     rc = engine_open(bundle->file, &options, &bundle->engine, err);
     if (rc)

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "models/shelf.h"
 #include "obs/metrics.h"
 
 struct collection {
@@ -14,8 +15,12 @@ struct collection {
     char model[2 * METADATA_NAME_MAX]; /* "name version" */
     int dim;
 
+    bool is_foreign; /* a file of FAISS, or .npy */
+    struct vecindex_options options;
+
     pthread_mutex_t mutex; /* guards what follows */
     struct flat *index;    /* NULL until the file is there; then stays */
+    struct shelf *shelf;   /* the same for a foreign file */
 };
 
 /* The file that is named, else the one that came with the model, else our
@@ -30,11 +35,37 @@ static int find_path(const struct config *config, const struct bundle *bundle,
         snprintf(out, FILE_PATH_MAX, "%s", path);
         return 0;
     }
+    rc = file_join(bundle->dir, "embeddings.faiss", out, err);
+    if (rc || file_exists(out))
+        return rc;
     rc = file_join(bundle->dir, "index.olho", out, err);
     if (rc || file_exists(out))
         return rc;
     rc = config_home(config, home, err);
     return rc ? rc : file_join(home, "index.olho", out, err);
+}
+
+static struct vecindex_options foreign_options(const struct config *config)
+{
+    static const enum vecindex_type types[] = {
+        [INDEX_AS_FILE] = VECINDEX_ANY,
+        [INDEX_FLAT] = VECINDEX_FLAT,
+        [INDEX_IVFFLAT] = VECINDEX_IVFFLAT,
+        [INDEX_HNSW] = VECINDEX_HNSW,
+    };
+    static const enum vecindex_metric metrics[] = {
+        [INDEX_METRIC_AS_FILE] = VECINDEX_METRIC_ANY,
+        [INDEX_METRIC_L2] = VECINDEX_L2,
+        [INDEX_METRIC_IP] = VECINDEX_IP,
+    };
+
+    return (struct vecindex_options){
+        .type = types[config->index_type],
+        .metric = metrics[config->index_metric],
+        .nprobe = (int)config->nprobe,
+        .ef_search = (int)config->ef_search,
+        .is_mapped = true,
+    };
 }
 
 int collection_new(const struct config *config, const struct bundle *bundle,
@@ -48,6 +79,8 @@ int collection_new(const struct config *config, const struct bundle *bundle,
         mem_free(collection);
         return rc;
     }
+    collection->is_foreign = shelf_is_path(collection->path);
+    collection->options = foreign_options(config);
     snprintf(collection->model, sizeof collection->model, "%s %s",
              bundle->metadata.name, bundle->metadata.version);
     collection->dim = bundle->embedding_len;
@@ -61,6 +94,7 @@ void collection_free(struct collection *collection)
     if (collection == NULL)
         return;
     flat_close(collection->index);
+    shelf_close(collection->shelf);
     pthread_mutex_destroy(&collection->mutex);
     mem_free(collection);
 }
@@ -132,6 +166,49 @@ static int get_flat(struct collection *collection, struct flat **out,
     return rc;
 }
 
+/* The foreign index, or NULL in *out when there is no file yet. */
+static int get_shelf(struct collection *collection, struct shelf **out,
+                     struct err *err)
+{
+    int rc = 0;
+
+    *out = NULL;
+    if (collection->dim == 0)
+        return 0;
+    pthread_mutex_lock(&collection->mutex);
+    if (collection->shelf == NULL && file_exists(collection->path))
+        rc = shelf_open(collection->path, &collection->options, collection->dim,
+                        &collection->shelf, err);
+    *out = collection->shelf;
+    pthread_mutex_unlock(&collection->mutex);
+    return rc;
+}
+
+static int foreign_info(struct collection *collection,
+                        struct collection_info *out, struct err *err)
+{
+    struct vecindex_info index;
+    struct shelf *shelf = NULL;
+    int rc;
+
+    rc = get_shelf(collection, &shelf, err);
+    if (rc || shelf == NULL)
+        return rc;
+    shelf_info(shelf, &index);
+    *out = (struct collection_info){
+        .is_open = true,
+        .type = index.type_name,
+        .metric = index.metric_name,
+        .count = index.count,
+        .dim = index.dim,
+        .is_exact = index.is_exact,
+        .file_len = index.memory_len + index.mapped_len,
+        .kernels = index.kernels,
+    };
+    metrics_set(METRIC_INDEX_ITEMS, NULL, NULL, (double)index.count);
+    return 0;
+}
+
 int collection_info(struct collection *collection, struct collection_info *out,
                     struct err *err)
 {
@@ -144,6 +221,10 @@ int collection_info(struct collection *collection, struct collection_info *out,
     struct flat_info flat;
     int rc;
 
+    if (collection->is_foreign) {
+        *out = info;
+        return foreign_info(collection, out, err);
+    }
     rc = get_flat(collection, &index, err);
     if (rc)
         return rc;
@@ -176,6 +257,21 @@ static struct neighbour neighbour_of(const struct flat_hit *hit,
     };
 }
 
+static int search_foreign(struct collection *collection, const float *query,
+                          int len, int k, struct arena *arena,
+                          struct neighbour **out, int *out_count,
+                          bool *out_exact, struct err *err)
+{
+    struct shelf *shelf = NULL;
+    int rc;
+
+    rc = get_shelf(collection, &shelf, err);
+    if (rc || shelf == NULL)
+        return rc;
+    return shelf_search(shelf, query, len, k, arena, out, out_count, out_exact,
+                        err);
+}
+
 int collection_search(struct collection *collection, const float *query,
                       int len, int k, const char *exclude_sha256,
                       struct arena *arena, struct neighbour **out,
@@ -190,6 +286,9 @@ int collection_search(struct collection *collection, const float *query,
     *out_count = 0;
     if (out_exact != NULL)
         *out_exact = true;
+    if (collection->is_foreign)
+        return search_foreign(collection, query, len, k, arena, out, out_count,
+                              out_exact, err);
     rc = get_flat(collection, &index, err);
     if (rc || index == NULL)
         return rc;
@@ -232,6 +331,12 @@ int collection_open_for_writing(struct collection *collection,
                        "model \"%s\" gives no embedding, so that nothing can "
                        "be indexed",
                        collection->model);
+    if (collection->is_foreign)
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "%s is a file of FAISS, which is only read; name another "
+            "index with --index, or `olho index import` it",
+            collection->path);
     rc = make_folder(collection->path, err);
     return rc ? rc : open_index(collection, FLAT_WRITE, out, err);
 }

@@ -2,10 +2,11 @@
 #include "models/registry.h"
 
 #include <assert.h>
+#include <math.h>
 #include <pthread.h>
 
-#include "base/file.h"
 #include "base/mem.h"
+#include "models/source.h"
 #include "obs/metrics.h"
 
 struct registry {
@@ -18,15 +19,16 @@ int model_version_open(const struct config *config, const char *model_path,
                        struct err *err)
 {
     struct model_version *version = mem_new(sizeof *version);
-    char dir[FILE_PATH_MAX];
+    struct source source;
     int rc;
 
     version->uses = 1;
-    rc = bundle_find(model_path, dir, err);
+    version->stored_accuracy = NAN;
+    rc = source_prepare(config, model_path, embeddings_path, &source, err);
     if (rc == 0)
-        rc = bundle_open(dir, config, &version->bundle, err);
+        rc = bundle_open(source.dir, config, &version->bundle, err);
     if (rc == 0)
-        rc = collection_new(config, version->bundle, embeddings_path,
+        rc = collection_new(config, version->bundle, source.index,
                             &version->collection, err);
     if (rc) {
         model_version_release(version);
@@ -34,6 +36,12 @@ int model_version_open(const struct config *config, const char *model_path,
     }
     *out = version;
     return 0;
+}
+
+struct model_version *model_version_hold(struct model_version *version)
+{
+    __atomic_add_fetch(&version->uses, 1, __ATOMIC_RELAXED);
+    return version;
 }
 
 /* Acquire and release order: whoever frees it sees all that the other holders
@@ -99,7 +107,7 @@ struct model_version *registry_acquire(struct registry *registry, int arm)
     pthread_mutex_lock(&registry->mutex);
     version = registry->arms[arm];
     if (version != NULL)
-        __atomic_add_fetch(&version->uses, 1, __ATOMIC_RELAXED);
+        (void)model_version_hold(version);
     pthread_mutex_unlock(&registry->mutex);
     return version;
 }

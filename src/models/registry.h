@@ -24,6 +24,7 @@ struct model_version {
     struct bundle *bundle;         /* owned */
     struct collection *collection; /* owned: the index that goes with it */
     int uses;                      /* atomic: who holds it */
+    double stored_accuracy; /* atomic: of model_metrics; NaN: not known */
 };
 
 /* Finds and loads a model and names its index (an empty path: by the rules of
@@ -32,6 +33,9 @@ MUST_CHECK int model_version_open(const struct config *config,
                                   const char *model_path,
                                   const char *embeddings_path,
                                   struct model_version **out, struct err *err);
+
+/* One more use of a version that the caller holds. */
+struct model_version *model_version_hold(struct model_version *version);
 
 /* Lets go of one use; the last one frees it. NULL is allowed. */
 void model_version_release(struct model_version *version);

@@ -44,6 +44,9 @@ enum { METRICS_SERIES_MAX = 256 };
     X(CACHE_UP,          GAUGE,     "olho_cache_up", "backend", NULL, "1 when the cache answers.") \
     X(CACHE_BYTES,       GAUGE,     "olho_cache_bytes", "backend", NULL, "Bytes held by the cache of this process.") \
     X(FLIGHT,            COUNTER,   "olho_flight_total", "outcome", NULL, "Answers computed (lead), shared with an identical request (share), or not waited for (timeout).") \
+    X(SHADOW_SKIPPED,    COUNTER,   "olho_shadow_skipped_total", NULL, NULL, "Requests that the version which only watches was not asked, because its queue was full.") \
+    X(MODEL_UPDATES,     COUNTER,   "olho_model_updates_total", "outcome", NULL, "Updates of the model while it served: ok or failed.") \
+    X(ROLLBACKS,         COUNTER,   "olho_ab_rollbacks_total", "model", NULL, "Versions taken out because they were worse.") \
     X(MODEL_READY,       GAUGE,     "olho_model_ready", "model", NULL, "1 when the model is loaded.") \
     X(STORE_ROWS,        COUNTER,   "olho_store_rows_total", "outcome", NULL, "Rows for the database: written, spilled to the file, rejected by it, dropped, or damaged in the file.") \
     X(STORE_WAITING,     GAUGE,     "olho_store_waiting", NULL, NULL, "Rows that wait in memory for the database now.") \

@@ -6,6 +6,7 @@
 #include "apps/ab.h"
 #include "apps/ab_json.h"
 #include "apps/app.h"
+#include "apps/database.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "http/reply.h"
@@ -140,7 +141,6 @@ TEST(ab_feedback_to_an_unknown_request_is_not_found_and_kept_nowhere)
 /* A database in the test's folder that knows request r5: v2 said moeda. */
 static void open_store(struct fixture *fixture)
 {
-    struct store_options options = {.connection_max = 1, .timeout_ms = 5000};
     struct store_row row = {
         .table = STORE_LOGS,
         .created_ms = 1,
@@ -149,15 +149,22 @@ static void open_store(struct fixture *fixture)
                    .model_version = "v2",
                    .status = "success"},
     };
+    struct config config = {0};
+    struct store *store = NULL;
     char path[4096];
 
     snprintf(path, sizeof path, "%s/olho.db", test_dir());
-    CHECK_OK(store_open(path, &options, &fixture->app.store, &fixture->err),
+    option_preset(config_options, config_option_count, &config);
+    CHECK_OK(option_set(
+                 option_find(config_options, config_option_count, "STORE_URL"),
+                 &config, path, &fixture->err),
              fixture->err);
-    CHECK_OK(store_migrate(fixture->app.store, NULL, &fixture->err),
+    CHECK_OK(database_new(&config, &fixture->app.database, &fixture->err),
              fixture->err);
-    CHECK_OK(store_write(fixture->app.store, &row, 1, &fixture->err),
+    config_release(&config);
+    CHECK_OK(database_reach(fixture->app.database, &store, &fixture->err),
              fixture->err);
+    CHECK_OK(store_write(store, &row, 1, &fixture->err), fixture->err);
 }
 
 TEST(ab_feedback_finds_older_answers_in_the_database)
@@ -179,7 +186,7 @@ TEST(ab_feedback_finds_older_answers_in_the_database)
     CHECK_INT(report.arms[1].correct_count, 0);
     CHECK_ERR(give(&fixture, "{\"request_id\":\"r6\",\"classe\":\"selo\"}"),
               ERR_NOT_FOUND);
-    store_close(fixture.app.store);
+    database_free(fixture.app.database);
     close_fixture(&fixture);
 }
 
@@ -196,7 +203,7 @@ TEST(ab_feedback_works_with_a_database_and_no_comparison)
              fixture.err);
     CHECK_HAS(fixture.reply.body.data, "\"correct\":true");
     fixture.app.rollout = rollout;
-    store_close(fixture.app.store);
+    database_free(fixture.app.database);
     close_fixture(&fixture);
 }
 

@@ -48,7 +48,10 @@ static void write_answer(const struct answer *answer,
 
 TEST(answer_has_every_field_of_the_contract)
 {
-    struct answer_style style = {true, 0.7f, "r1", "a.jpg"};
+    struct answer_style style = {.with_embedding = true,
+                                 .similar_min = 0.7f,
+                                 .request_id = "r1",
+                                 .file = "a.jpg"};
     struct answer answer = make_answer();
     struct buf text;
 
@@ -70,7 +73,10 @@ TEST(answer_has_every_field_of_the_contract)
 
 TEST(answer_that_is_undefined_names_no_class_and_no_neighbour)
 {
-    struct answer_style style = {false, 0, NULL, NULL};
+    struct answer_style style = {.with_embedding = false,
+                                 .similar_min = 0,
+                                 .request_id = NULL,
+                                 .file = NULL};
     struct answer answer = make_answer();
     struct buf text;
 
@@ -86,7 +92,10 @@ TEST(answer_that_is_undefined_names_no_class_and_no_neighbour)
 
 TEST(answer_warns_when_the_index_could_not_be_searched)
 {
-    struct answer_style style = {false, 0, NULL, NULL};
+    struct answer_style style = {.with_embedding = false,
+                                 .similar_min = 0,
+                                 .request_id = NULL,
+                                 .file = NULL};
     struct answer answer = make_answer();
     struct buf text;
 
@@ -100,7 +109,10 @@ TEST(answer_warns_when_the_index_could_not_be_searched)
 
 TEST(answer_without_an_embedding_says_null)
 {
-    struct answer_style style = {true, 0, NULL, NULL};
+    struct answer_style style = {.with_embedding = true,
+                                 .similar_min = 0,
+                                 .request_id = NULL,
+                                 .file = NULL};
     struct answer answer = make_answer();
     struct buf text;
 
