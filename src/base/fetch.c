@@ -264,8 +264,8 @@ static int open_body(struct exchange *exchange, struct err *err)
         return 0;
     exchange->body_fd = open(path, O_RDONLY | O_CLOEXEC);
     if (exchange->body_fd < 0 || fstat(exchange->body_fd, &about) != 0)
-        return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                       "cannot read '%s': %s", path, strerror(errno));
+        return err_set(err, ERR_IO, "cannot read '%s': %s", path,
+                       strerror(errno));
     if (!S_ISREG(about.st_mode))
         return err_set(err, ERR_IO, "'%s' is not a file", path);
     exchange->len = about.st_size;

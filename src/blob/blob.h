@@ -87,7 +87,8 @@ MUST_CHECK int blob_read_file(struct blob *blob, const char *key,
                               struct err *err);
 
 /* Stores bytes, or streams a file, under key; readers see the old or the new,
- * never a part. content_type may be NULL. */
+ * never a part. content_type may be NULL. A file that cannot be read is
+ * ERR_IO. */
 MUST_CHECK int blob_write(struct blob *blob, const char *key,
                           struct bytes bytes, const char *content_type,
                           struct err *err);

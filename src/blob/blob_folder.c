@@ -291,8 +291,8 @@ static int copy_source(int fd, const char *key,
         return blob_sink_take(&sink, source->bytes, err);
     from = open(source->path, O_RDONLY | O_CLOEXEC);
     if (from < 0)
-        return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                       "cannot read '%s': %s", source->path, strerror(errno));
+        return err_set(err, ERR_IO, "cannot read '%s': %s", source->path,
+                       strerror(errno));
     piece = mem_try(1, PIECE_LEN);
     if (piece == NULL)
         rc = err_set(err, ERR_UNAVAILABLE, "no memory to write a file");

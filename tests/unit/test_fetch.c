@@ -199,7 +199,7 @@ TEST(fetch_of_a_file_that_is_not_there_fails)
 
     begin(answer_hello);
     request.url = url;
-    CHECK_ERR(fetch_run(fetch, &request, &reply, &err), ERR_NOT_FOUND);
+    CHECK_ERR(fetch_run(fetch, &request, &reply, &err), ERR_IO);
     CHECK_HAS(err.text, "no/file");
     err = (struct err){0};
     request.body_file = test_dir();
