@@ -215,12 +215,13 @@ static int check_pixels(struct run *run, const struct checks *checks,
 }
 
 static int check_duplicate(struct run *run, struct recent *recent,
-                           uint64_t hash, struct err *err)
+                           uint64_t hash, const char *request_id,
+                           struct err *err)
 {
     int limit = (int)run->config->duplicate_distance;
     struct recent_match match;
 
-    recent_find(recent, hash, limit, &match);
+    recent_find(recent, hash, request_id, limit, &match);
     if (match.distance < 0)
         return 0;
     return warn(run, CHECK_DUPLICATE, match.distance, limit,
@@ -293,7 +294,7 @@ static int run_checks(struct run *run, const struct checks *checks,
     if (rc == 0)
         rc = check_pixels(run, checks, input, err);
     if (rc == 0 && checks->recent != NULL)
-        rc = check_duplicate(run, checks->recent, hash, err);
+        rc = check_duplicate(run, checks->recent, hash, input->request_id, err);
     if (rc == 0)
         rc = find_part(run, checks, image, &crop, &is_part, err);
     if (rc == 0 && is_part)

@@ -77,7 +77,8 @@ struct check_input {
     const struct image *image; /* upright, before any crop */
     struct bytes file;         /* that it was decoded from; read where image is
                                 * smaller than that. Else it may be empty */
-    const char *request_id;    /* by which a later duplicate names this one */
+    const char *request_id;    /* by which a later duplicate names this one;
+                                * the images of one request are not compared */
 };
 
 /* Everything that needs no network's scores. Adds to *list (zeroed by the

@@ -3,7 +3,9 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "image/phash.h"
@@ -45,18 +47,30 @@ void recent_close(struct recent *recent)
     mem_free(recent);
 }
 
-void recent_find(struct recent *recent, uint64_t hash, int distance_max,
-                 struct recent_match *out)
+/* The place of the image that was added `age` (1..count) images ago. */
+static int place(const struct recent *recent, int age)
+{
+    return (recent->next + recent->count_max - age) % recent->count_max;
+}
+
+/* As far as names are kept. */
+static bool is_name(const char *kept, const char *name)
+{
+    return strncmp(kept, name, RECENT_NAME_LEN - 1) == 0;
+}
+
+void recent_find(struct recent *recent, uint64_t hash, const char *name,
+                 int distance_max, struct recent_match *out)
 {
     int best = -1, best_distance = distance_max + 1;
 
     *out = (struct recent_match){.distance = -1};
     pthread_mutex_lock(&recent->mutex);
     for (int age = 1; age <= recent->count; age++) {
-        int i = (recent->next + recent->count_max - age) % recent->count_max;
+        int i = place(recent, age);
         int distance = phash_distance(hash, recent->hashes[i]);
 
-        if (distance < best_distance) {
+        if (distance < best_distance && !is_name(recent->names[i], name)) {
             best = i;
             best_distance = distance;
         }
@@ -70,11 +84,17 @@ void recent_find(struct recent *recent, uint64_t hash, int distance_max,
 
 void recent_add(struct recent *recent, uint64_t hash, const char *name)
 {
+    int newest;
+
     pthread_mutex_lock(&recent->mutex);
-    recent->hashes[recent->next] = hash;
-    snprintf(recent->names[recent->next], RECENT_NAME_LEN, "%s", name);
-    recent->next = (recent->next + 1) % recent->count_max;
-    if (recent->count < recent->count_max)
-        recent->count++;
+    newest = place(recent, 1);
+    if (recent->count == 0 || recent->hashes[newest] != hash ||
+        !is_name(recent->names[newest], name)) {
+        recent->hashes[recent->next] = hash;
+        snprintf(recent->names[recent->next], RECENT_NAME_LEN, "%s", name);
+        recent->next = (recent->next + 1) % recent->count_max;
+        if (recent->count < recent->count_max)
+            recent->count++;
+    }
     pthread_mutex_unlock(&recent->mutex);
 }

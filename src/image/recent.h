@@ -24,11 +24,13 @@ struct recent;
 MUST_CHECK int recent_open(int count_max, struct recent **out, struct err *err);
 void recent_close(struct recent *recent); /* NULL is allowed */
 
-/* The nearest within distance_max bits. Looks at all: 1 us for a thousand. */
-void recent_find(struct recent *recent, uint64_t hash, int distance_max,
-                 struct recent_match *out);
+/* The nearest within distance_max bits; those of `name` itself are passed over,
+ * for one request may ask more than one network. Looks at all. */
+void recent_find(struct recent *recent, uint64_t hash, const char *name,
+                 int distance_max, struct recent_match *out);
 
-/* The name is copied, and cut when it is too long. */
+/* The name is copied, and cut when it is too long. Nothing is added when the
+ * newest is the same already. */
 void recent_add(struct recent *recent, uint64_t hash, const char *name);
 
 #endif

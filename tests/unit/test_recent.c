@@ -20,16 +20,16 @@ TEST(recent_finds_the_nearest_within_the_distance)
     struct recent *recent = open_recent(8);
     struct recent_match match;
 
-    recent_find(recent, 0, 64, &match);
+    recent_find(recent, 0, "new", 64, &match);
     CHECK_INT(match.distance, -1);
     recent_add(recent, 0xff, "eight");
     recent_add(recent, 0x07, "three");
-    recent_find(recent, 0, 8, &match);
+    recent_find(recent, 0, "new", 8, &match);
     CHECK_INT(match.distance, 3);
     CHECK_TEXT(match.name, "three");
-    recent_find(recent, 0, 2, &match);
+    recent_find(recent, 0, "new", 2, &match);
     CHECK_INT(match.distance, -1);
-    recent_find(recent, 0xff, 0, &match);
+    recent_find(recent, 0xff, "new", 0, &match);
     CHECK_INT(match.distance, 0);
     CHECK_TEXT(match.name, "eight");
     recent_close(recent);
@@ -43,10 +43,26 @@ TEST(recent_names_the_newest_of_equals_and_forgets_the_oldest)
     recent_add(recent, 1, "first");
     recent_add(recent, 2, "second");
     recent_add(recent, 2, "third");
-    recent_find(recent, 2, 0, &match);
+    recent_find(recent, 2, "new", 0, &match);
     CHECK_TEXT(match.name, "third");
-    recent_find(recent, 1, 0, &match);
+    recent_find(recent, 1, "new", 0, &match);
     CHECK_INT(match.distance, -1);
+    recent_close(recent);
+}
+
+TEST(recent_does_not_compare_a_request_with_itself)
+{
+    struct recent *recent = open_recent(2);
+    struct recent_match match;
+
+    recent_add(recent, 1, "other");
+    recent_add(recent, 2, "same");
+    recent_add(recent, 2, "same");
+    recent_find(recent, 2, "same", 64, &match);
+    CHECK_TEXT(match.name, "other");
+    CHECK_INT(match.distance, 2);
+    recent_find(recent, 2, "new", 0, &match);
+    CHECK_TEXT(match.name, "same");
     recent_close(recent);
 }
 
@@ -59,7 +75,7 @@ TEST(recent_cuts_a_name_that_is_too_long)
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = '\0';
     recent_add(recent, 5, name);
-    recent_find(recent, 5, 0, &match);
+    recent_find(recent, 5, "new", 0, &match);
     CHECK_INT(strlen(match.name), RECENT_NAME_LEN - 1);
     recent_close(recent);
 }
