@@ -20,15 +20,18 @@ enum { FLUSH_MAX_US = 500000, CLASS_LEN_MAX = 400 };
 static int show(struct app *app, struct http_request *request,
                 struct http_reply *reply, struct err *err)
 {
-    struct rollout_report report;
+    struct rollout_report report = {
+        .advice = ROLLOUT_KEEP,
+        .advice_arm = -1,
+        .reason = "one version answers all requests; AB_VERSIONS names others "
+                  "to compare it with",
+    };
     struct json_writer json;
 
     (void)request;
-    if (app->rollout == NULL)
-        return err_set(err, ERR_NOT_FOUND,
-                       "one version answers all requests; AB_VERSIONS names "
-                       "others to compare it with");
-    rollout_report(app->rollout, &report);
+    (void)err;
+    if (app->rollout != NULL)
+        rollout_report(app->rollout, &report);
     json_writer_init(&json, &reply->body);
     ab_write_report(&json, &report);
     return 0;
