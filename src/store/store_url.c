@@ -225,9 +225,8 @@ int store_place_of_server(const char *rest, struct store_place *out,
 int store_place_of_file(const char *path, bool is_encoded,
                         struct store_place *out, struct err *err)
 {
-    *out = (struct store_place){.path = mem_text(path)};
-    if (is_encoded)
-        url_decode(out->path, strlen(path), false);
+    *out = (struct store_place){
+        .path = is_encoded ? piece(path, path + strlen(path)) : mem_text(path)};
     path = out->path;
     if (path[0] == '\0' || path[strlen(path) - 1] == '/' ||
         strlen(path) >= FILE_PATH_MAX)
@@ -235,6 +234,10 @@ int store_place_of_file(const char *path, bool is_encoded,
                        "the database's file must have a path of 1..%d bytes "
                        "that does not end in '/'",
                        FILE_PATH_MAX - 1);
+    if (strchr(path, '\1') != NULL)
+        return err_set(err, ERR_INVALID,
+                       "the path of the database's file has a control "
+                       "character");
     if (strcmp(path, ":memory:") == 0)
         return err_set(err, ERR_INVALID,
                        "a database in memory would be another one for each "

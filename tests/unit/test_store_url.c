@@ -107,6 +107,9 @@ TEST(store_url_takes_files_as_paths_or_urls)
     store_place_release(&place);
     CHECK_ERR(store_place_of_file("", false, &place, &err), ERR_INVALID);
     store_place_release(&place);
+    CHECK_ERR(store_place_of_file("/a%00b.db", true, &place, &err),
+              ERR_INVALID);
+    store_place_release(&place);
     CHECK_ERR(store_place_of_file(":memory:", false, &place, &err),
               ERR_INVALID);
     store_place_release(&place);
