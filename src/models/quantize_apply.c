@@ -130,7 +130,7 @@ struct heavy {
     const struct onnx_tensor *weights, *bias; /* bias: NULL for none */
     int axis;
     size_t channels;
-    float in_scale;
+    const struct quantize_place *place; /* of its input; NULL: weights only */
     int8_t *values;
     float *scales;   /* of the weights, by channel */
     int32_t *levels; /* of the bias */
@@ -186,6 +186,42 @@ static int take_memory(struct heavy *heavy, struct err *err)
     return 0;
 }
 
+/* What the rounded weights of a channel add to its output on average: the
+ * difference goes into the bias (Nagel et al., "Data-Free Quantization Through
+ * Weight Equalization and Bias Correction", 2019). It restores most of what
+ * calm pairs cost. */
+static double find_shift(const struct heavy *heavy, size_t c)
+{
+    const struct quantize_place *place = heavy->place;
+    size_t count = heavy->weights->data_len / sizeof(float) / heavy->channels;
+    size_t ins = (size_t)heavy->weights->dims[1 - heavy->axis], i;
+    size_t groups = (size_t)place->channel_count / ins;
+    size_t first = c / (heavy->channels / groups) * ins;
+    double shift = 0;
+
+    for (i = 0; i < count; i++) {
+        size_t k = quantize_weight_place(heavy->weights, heavy->axis, c, i);
+        double restored = (double)heavy->values[k] * heavy->scales[c];
+
+        shift += (((const float *)heavy->weights->data)[k] - restored) *
+                 place->means[first + i % ins];
+    }
+    return shift;
+}
+
+/* Whether the means of the place are those of this node's channels. */
+static bool has_means(const struct heavy *heavy)
+{
+    const struct quantize_place *place = heavy->place;
+    int64_t ins = heavy->weights->dims[1 - heavy->axis];
+    bool is_image = heavy->weights->rank == 4;
+
+    return place->channel_count > 0 && place->is_image == is_image &&
+           place->channel_count % ins == 0 &&
+           (is_image || place->channel_count == ins) &&
+           (int64_t)heavy->channels % (place->channel_count / ins) == 0;
+}
+
 static int quantise_values(struct heavy *heavy, struct err *err)
 {
     struct quantize_weight_options options = {
@@ -194,6 +230,8 @@ static int quantise_values(struct heavy *heavy, struct err *err)
         .scale_min = heavy->scales,
     };
     const float *bias = heavy->bias != NULL ? heavy->bias->data : NULL;
+    double in_scale = (double)heavy->place->scale;
+    bool is_shifted = has_means(heavy);
     size_t c;
     int rc;
 
@@ -202,13 +240,18 @@ static int quantise_values(struct heavy *heavy, struct err *err)
             return err_set(err, ERR_UNPROCESSABLE,
                            "value %zu of weight '%s' is not finite", c,
                            heavy->bias->name);
-        heavy->scales[c] = fabsf(bias[c]) / (heavy->in_scale * bias_level_max);
+        heavy->scales[c] =
+            fabsf(bias[c]) / (heavy->place->scale * bias_level_max);
     }
     rc = quantize_channels(heavy->weights, &options, heavy->values,
                            heavy->scales, err);
-    for (c = 0; rc == 0 && bias != NULL && c < heavy->channels; c++)
-        heavy->levels[c] = (int32_t)lrint(
-            (double)bias[c] / ((double)heavy->in_scale * heavy->scales[c]));
+    for (c = 0; rc == 0 && bias != NULL && c < heavy->channels; c++) {
+        double shifted =
+            (double)bias[c] + (is_shifted ? find_shift(heavy, c) : 0);
+
+        heavy->levels[c] =
+            (int32_t)lrint(shifted / (in_scale * (double)heavy->scales[c]));
+    }
     return rc;
 }
 
@@ -221,29 +264,50 @@ static void store_heavy(struct onnx_graph *graph, struct heavy *heavy)
     if (heavy->bias == NULL)
         return;
     for (c = 0; c < heavy->channels; c++)
-        heavy->scales[c] *= heavy->in_scale;
+        heavy->scales[c] *= heavy->place->scale;
     store_weights(graph, heavy->node, 2, heavy->bias, ONNX_INT32, heavy->levels,
                   heavy->scales, heavy->channels, 0);
 }
 
-/* in_scale 0: weights only, and the bias stays. */
-static int quantise_heavy(struct onnx_graph *graph, struct onnx_node *node,
-                          float in_scale, struct err *err)
+/* A Conv or Gemm without a bias gets one, for find_shift. */
+static void add_bias(struct onnx_graph *graph, struct heavy *heavy)
 {
-    struct heavy heavy = {.node = node, .in_scale = in_scale};
+    int64_t count = (int64_t)heavy->channels;
+    struct onnx_node *node = heavy->node;
+    char name[ONNX_NAME_LEN];
+
+    if (strcmp(node->op, "MatMul") == 0)
+        return;
+    if (node->input_count > 2 && node->inputs[2][0] != '\0') {
+        heavy->bias = onnx_find_tensor(graph, node->inputs[2]);
+        return;
+    }
+    onnx_fresh_name(graph, heavy->weights->name, "_bias", name);
+    heavy->bias = onnx_add_tensor(graph, name, ONNX_FLOAT, &count, 1, NULL);
+    if (node->input_count > 2)
+        onnx_set_input(graph, node, 2, name);
+    else
+        onnx_add_input(graph, node, name);
+}
+
+/* place: of the node's input; NULL: weights only, and the bias stays. */
+static int quantise_heavy(struct onnx_graph *graph, struct onnx_node *node,
+                          const struct quantize_place *place, struct err *err)
+{
+    struct heavy heavy = {.node = node, .place = place};
     struct quantize_weight_options options = {.is_paired = false};
     int rc;
 
     heavy.weights = quantize_find_weights(graph, node, &heavy.axis);
     heavy.channels = (size_t)heavy.weights->dims[heavy.axis];
     options.axis = heavy.axis;
-    if (in_scale > 0 && node->input_count > 2)
-        heavy.bias = onnx_find_tensor(graph, node->inputs[2]);
+    if (place != NULL)
+        add_bias(graph, &heavy);
     rc = take_memory(&heavy, err);
     if (rc == 0)
-        rc = in_scale > 0 ? quantise_values(&heavy, err)
-                          : quantize_channels(heavy.weights, &options,
-                                              heavy.values, heavy.scales, err);
+        rc = place != NULL ? quantise_values(&heavy, err)
+                           : quantize_channels(heavy.weights, &options,
+                                               heavy.values, heavy.scales, err);
     if (rc == 0)
         store_heavy(graph, &heavy);
     mem_free(heavy.values);
@@ -292,15 +356,14 @@ static void store_operands(struct onnx_graph *graph, struct onnx_node *node)
     }
 }
 
-static float scale_of(const struct quantize_plan *plan, const char *restored)
+static const struct quantize_place *
+find_restored(const struct quantize_plan *plan, const char *restored)
 {
-    int i;
+    int i = 0;
 
-    for (i = 0; i < plan->place_count; i++)
-        if (plan->places[i].restored != NULL &&
-            strcmp(plan->places[i].restored, restored) == 0)
-            return plan->places[i].scale;
-    return 0;
+    while (strcmp(plan->places[i].restored, restored) != 0)
+        i++;
+    return &plan->places[i];
 }
 
 int quantize_apply(struct onnx_graph *graph, struct quantize_plan *plan,
@@ -321,8 +384,8 @@ int quantize_apply(struct onnx_graph *graph, struct quantize_plan *plan,
         struct onnx_node *node = graph->nodes[i];
 
         if (plan->roles[i] == QUANTIZE_HEAVY)
-            rc = quantise_heavy(graph, node, scale_of(plan, node->inputs[0]),
-                                err);
+            rc = quantise_heavy(graph, node,
+                                find_restored(plan, node->inputs[0]), err);
         if (plan->roles[i] == QUANTIZE_LIGHT)
             store_operands(graph, node);
     }
@@ -339,7 +402,7 @@ int quantize_weights(struct onnx_graph *graph, int *count, struct err *err)
 
         if (quantize_find_weights(graph, node, &axis) == NULL)
             continue;
-        rc = quantise_heavy(graph, node, 0, err);
+        rc = quantise_heavy(graph, node, NULL, err);
         ++*count;
     }
     return rc ? rc : onnx_tidy(graph, err);

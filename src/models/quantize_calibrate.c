@@ -44,39 +44,56 @@ static int run_engine(struct calibration *calibration, struct err *err)
     in->dims[is_nchw ? 3 : 2] = transform->width_px;
     *out = (struct tensor){.type = TENSOR_FLOAT32, .rank = 1};
     out->data = calibration->ranges;
-    out->dims[0] = 2 * calibration->plan->place_count;
+    out->dims[0] = (int64_t)quantize_watched_count(calibration->plan);
     out->data_len = (size_t)out->dims[0] * sizeof(float);
     return engine_run(calibration->engine, inputs, outputs, err);
+}
+
+static int take_bounds(struct calibration *calibration,
+                       struct quantize_place *place, const float *bounds,
+                       struct err *err)
+{
+    if (!isfinite(bounds[0]) || !isfinite(bounds[1]))
+        return err_set(err, ERR_UNPROCESSABLE,
+                       "value '%s' of the network is not finite on an image",
+                       place->name);
+    if (calibration->count == 0 || bounds[0] < place->min)
+        place->min = bounds[0];
+    if (calibration->count == 0 || bounds[1] > place->max)
+        place->max = bounds[1];
+    return 0;
+}
+
+/* The mean so far moves by its share of what the new image adds. */
+static const float *take_means(const struct calibration *calibration,
+                               struct quantize_place *place, const float *means)
+{
+    int i;
+
+    for (i = 0; i < place->channel_count; i++)
+        place->means[i] +=
+            (means[i] - place->means[i]) / (float)(calibration->count + 1);
+    return means + place->channel_count;
 }
 
 static int take_image(void *user, const struct image *image, struct err *err)
 {
     struct calibration *calibration = user;
+    struct quantize_plan *plan = calibration->plan;
+    const float *means = calibration->ranges + 2 * (size_t)plan->place_count;
     int i, rc;
 
     rc = transform_run(&calibration->bundle->metadata.transform, image,
                        calibration->input, err);
     if (rc == 0)
         rc = run_engine(calibration, err);
-    if (rc)
-        return rc;
-    for (i = 0; i < calibration->plan->place_count; i++) {
-        struct quantize_place *place = &calibration->plan->places[i];
-        float min = calibration->ranges[2 * i];
-        float max = calibration->ranges[2 * i + 1];
-
-        if (!isfinite(min) || !isfinite(max))
-            return err_set(err, ERR_UNPROCESSABLE,
-                           "value '%s' of the network is not finite on an "
-                           "image",
-                           place->name);
-        if (calibration->count == 0 || min < place->min)
-            place->min = min;
-        if (calibration->count == 0 || max > place->max)
-            place->max = max;
+    for (i = 0; rc == 0 && i < plan->place_count; i++) {
+        rc = take_bounds(calibration, &plan->places[i],
+                         &calibration->ranges[2 * (size_t)i], err);
+        means = take_means(calibration, &plan->places[i], means);
     }
     calibration->count++;
-    return 0;
+    return rc;
 }
 
 static int write_all(int file, struct bytes data, struct err *err)
@@ -152,7 +169,7 @@ int quantize_calibrate(const struct onnx_graph *watched,
     int rc;
 
     calibration.input = mem_try_aligned(input_count(transform), sizeof(float));
-    calibration.ranges = mem_try(2 * (size_t)plan->place_count, sizeof(float));
+    calibration.ranges = mem_try(quantize_watched_count(plan), sizeof(float));
     if (calibration.input == NULL || calibration.ranges == NULL)
         rc = err_set(err, ERR_UNAVAILABLE, "no memory for an input of %zu",
                      input_count(transform));

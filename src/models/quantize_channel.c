@@ -37,9 +37,8 @@ struct channel {
     int8_t *best;
 };
 
-/* Where weight i of a channel lies: i counts input channels first. */
-static size_t place_of(const struct onnx_tensor *weights, int axis, size_t c,
-                       size_t i)
+size_t quantize_weight_place(const struct onnx_tensor *weights, int axis,
+                             size_t c, size_t i)
 {
     size_t channels = (size_t)weights->dims[axis], window = 1, in;
     int d;
@@ -179,12 +178,14 @@ int quantize_channels(const struct onnx_tensor *weights,
         rc = take_memory(&channel, err);
     for (c = 0; rc == 0 && c < channels; c++) {
         for (i = 0; i < channel.count; i++)
-            channel.weights[i] = from[place_of(weights, options->axis, c, i)];
+            channel.weights[i] =
+                from[quantize_weight_place(weights, options->axis, c, i)];
         scales[c] = quantise_channel(
             &channel, options->is_paired,
             options->scale_min != NULL ? options->scale_min[c] : 0);
         for (i = 0; i < channel.count; i++)
-            values[place_of(weights, options->axis, c, i)] = channel.best[i];
+            values[quantize_weight_place(weights, options->axis, c, i)] =
+                channel.best[i];
     }
     mem_free(channel.weights);
     mem_free(channel.levels);

@@ -247,6 +247,12 @@ static void write_null(struct json_writer *json, const void *from)
     json_put_null(json);
 }
 
+/* Whether metadata.json has all of these parts, so that its own text stays. */
+static bool knows(const struct metadata *metadata, unsigned parts)
+{
+    return (metadata->known & parts) == parts;
+}
+
 /* Nobody measured the accuracy of the new network, so it has none. */
 int quantize_folder_describe(const struct bundle *bundle, const char *dir,
                              enum quantize_mode mode,
@@ -269,8 +275,6 @@ int quantize_folder_describe(const struct bundle *bundle, const char *dir,
         {"quantized", write_text,
          mode == QUANTIZE_STATIC ? "int8-static" : "int8-weights"},
         {"quantization", write_report, report},
-        {"input", write_input, metadata},
-        {"output", write_output, bundle},
         {"sha256", write_sums, &sums},
     };
     size_t i;
@@ -281,6 +285,11 @@ int quantize_folder_describe(const struct bundle *bundle, const char *dir,
     created[10] = '\0';
     for (i = 0; rc == 0 && i < sizeof members / sizeof members[0]; i++)
         rc = set(dir, members[i].key, members[i].write, members[i].from, err);
+    if (rc == 0 && !knows(metadata, KNOWN_SIZE | KNOWN_LAYOUT |
+                                        KNOWN_NORMALISATION | KNOWN_RESIZE))
+        rc = set(dir, "input", write_input, metadata, err);
+    if (rc == 0 && !knows(metadata, KNOWN_SCORES | KNOWN_ACTIVATION))
+        rc = set(dir, "output", write_output, bundle, err);
     return rc;
 }
 

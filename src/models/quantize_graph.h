@@ -16,7 +16,12 @@ struct quantize_place {
     char *name; /* owned */
     int group;  /* places of one group have one scale; the lowest index */
     float min, max;
-    float scale; /* of the group, made by quantize_apply */
+    /* The mean of each channel that a node with weights reads, made by
+     * calibration; owned. channel_count 0: no such node. */
+    float *means;
+    int channel_count;
+    bool is_image; /* channels come second, as Conv has them; else last */
+    float scale;   /* of the group, made by quantize_apply */
     int zero;
     char *restored; /* owned: the name of what DequantizeLinear gives */
 };
@@ -49,9 +54,11 @@ MUST_CHECK int quantize_plan(const struct onnx_graph *graph,
 void quantize_plan_free(struct quantize_plan *plan); /* NULL is allowed */
 
 /* Gives the graph one output, QUANTIZE_RANGES, in place of its own: the least
- * and the largest value of each place, two floats each. */
+ * and the largest value of each place, two floats each, then the means of each
+ * place that has channels. quantize_watched_count says how many floats. */
 #define QUANTIZE_RANGES "olho_ranges"
 void quantize_watch(struct onnx_graph *graph, const struct quantize_plan *plan);
+size_t quantize_watched_count(const struct quantize_plan *plan);
 
 /* Rewrites the graph with the ranges that the plan holds. */
 MUST_CHECK int quantize_apply(struct onnx_graph *graph,
@@ -70,6 +77,11 @@ MUST_CHECK int quantize_weights(struct onnx_graph *graph, int *count,
 const struct onnx_tensor *quantize_find_weights(const struct onnx_graph *graph,
                                                 const struct onnx_node *node,
                                                 int *axis);
+
+/* Where weight i of output channel c lies; i counts input channels first, then
+ * the window. */
+size_t quantize_weight_place(const struct onnx_tensor *weights, int axis,
+                             size_t c, size_t i);
 
 /* An int8 copy of weights with a scale for each channel along axis. With
  * is_paired, no two neighbours that one multiply-add takes can exceed 16 bits

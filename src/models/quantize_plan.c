@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "models/onnx_edit.h"
 
+enum { CHANNELS_MAX = 1 << 20 };
 enum op_inputs { FIRST, ALL };
 
 static const struct {
@@ -156,6 +157,13 @@ static bool is_read_in_8_bits(const struct survey *survey, int from,
     return false;
 }
 
+/* Averages smooth the steps of what they read. */
+static bool is_average(const struct onnx_node *node)
+{
+    return strcmp(node->op, "GlobalAveragePool") == 0 ||
+           strcmp(node->op, "AveragePool") == 0;
+}
+
 /* Later nodes are decided when an earlier one is. A Conv has no form with a
  * float32 output; Gemm and MatMul have. */
 static int look_back(struct survey *survey)
@@ -174,7 +182,9 @@ static int look_back(struct survey *survey)
         if (roles[i] != QUANTIZE_HEAVY &&
             (!is_read || !survey->is_after_heavy[i] ||
              onnx_is_graph_output(graph, node->outputs[0])))
-            roles[i] = QUANTIZE_NOT;
+            roles[i] = is_average(node) && survey->is_after_heavy[i]
+                           ? QUANTIZE_END
+                           : QUANTIZE_NOT;
         if (roles[i] == QUANTIZE_HEAVY && strcmp(node->op, "Conv") == 0 &&
             !is_read)
             roles[i] = survey->is_after_heavy[i] ? QUANTIZE_END : QUANTIZE_NOT;
@@ -274,6 +284,40 @@ static void join_groups(struct survey *survey)
     }
 }
 
+/* Where a node with weights reads, its channels are watched. */
+static int find_channels(struct survey *survey)
+{
+    const struct onnx_graph *graph = survey->graph;
+    int i, axis;
+
+    for (i = 0; i < graph->node_count; i++) {
+        const struct onnx_node *node = graph->nodes[i];
+        bool is_image = strcmp(node->op, "Conv") == 0;
+        const struct onnx_attribute *group = onnx_find_attribute(node, "group");
+        const struct onnx_tensor *weights;
+        struct quantize_place *place;
+        int64_t count;
+
+        if (survey->plan->roles[i] != QUANTIZE_HEAVY)
+            continue;
+        place =
+            &survey->plan->places[find_place(survey->plan, node->inputs[0])];
+        weights = quantize_find_weights(graph, node, &axis);
+        count = weights->dims[1 - axis];
+        if (is_image && group != NULL &&
+            __builtin_mul_overflow(count, group->whole, &count))
+            continue;
+        if (place->means != NULL || count < 1 || count > CHANNELS_MAX)
+            continue;
+        place->means = mem_try((size_t)count, sizeof *place->means);
+        if (place->means == NULL)
+            return -1;
+        place->channel_count = (int)count;
+        place->is_image = is_image;
+    }
+    return 0;
+}
+
 void quantize_plan_free(struct quantize_plan *plan)
 {
     int i;
@@ -283,6 +327,7 @@ void quantize_plan_free(struct quantize_plan *plan)
     for (i = 0; i < plan->place_count; i++) {
         mem_free(plan->places[i].name);
         mem_free(plan->places[i].restored);
+        mem_free(plan->places[i].means);
     }
     mem_free(plan->places);
     mem_free(plan->roles);
@@ -304,7 +349,7 @@ static int make(struct survey *survey, struct err *err)
                        "none of its %zu nodes is a Conv, Gemm or MatMul with "
                        "weights that could be quantised",
                        count);
-    if (find_places(survey) != 0)
+    if (find_places(survey) != 0 || find_channels(survey) != 0)
         return err_set(err, ERR_UNAVAILABLE, "no memory to look at %zu nodes",
                        count);
     join_groups(survey);
@@ -325,45 +370,4 @@ int quantize_plan(const struct onnx_graph *graph, struct quantize_plan **out,
     else
         *out = survey.plan;
     return rc;
-}
-
-/* --- ranges --------------------------------------------------------------- */
-
-static void watch_place(struct onnx_graph *graph, struct onnx_node *concat,
-                        const char *value, const char *op, const char *shape)
-{
-    char reduced[ONNX_NAME_LEN], flat[ONNX_NAME_LEN];
-    struct onnx_node *node;
-
-    onnx_fresh_name(graph, value, op, reduced);
-    node = onnx_add(graph, op, reduced, value, NULL, NULL, NULL);
-    onnx_set_int(graph, node, "keepdims", 0);
-    onnx_fresh_name(graph, reduced, "_1", flat);
-    onnx_add(graph, "Reshape", flat, reduced, shape, NULL, NULL);
-    onnx_add_input(graph, concat, flat);
-}
-
-void quantize_watch(struct onnx_graph *graph, const struct quantize_plan *plan)
-{
-    struct onnx_node *concat;
-    char shape[ONNX_NAME_LEN];
-    int i;
-
-    while (graph->output_count > 0) {
-        struct onnx_value *output = graph->outputs[--graph->output_count];
-
-        mem_free(output->name);
-        mem_free(output);
-    }
-    onnx_fresh_name(graph, "one", "", shape);
-    onnx_add_tensor(graph, shape, ONNX_INT64, (int64_t[]){1}, 1,
-                    (int64_t[]){1});
-    concat = onnx_add(graph, "Concat", QUANTIZE_RANGES, NULL, NULL, NULL, NULL);
-    onnx_set_int(graph, concat, "axis", 0);
-    for (i = 0; i < plan->place_count; i++) {
-        watch_place(graph, concat, plan->places[i].name, "ReduceMin", shape);
-        watch_place(graph, concat, plan->places[i].name, "ReduceMax", shape);
-    }
-    onnx_add_graph_output(graph, QUANTIZE_RANGES, ONNX_FLOAT,
-                          (int64_t[]){2 * (int64_t)plan->place_count}, 1);
 }
