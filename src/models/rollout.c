@@ -19,18 +19,26 @@
 
 static const double weight_max = 1e6;
 
+static int check_name(const char *name, struct err *err)
+{
+    size_t len = name != NULL ? strlen(name) : 0;
+
+    if (len == 0 || len >= ROLLOUT_NAME_MAX)
+        return err_set(err, ERR_INVALID,
+                       "the name of an arm has %zu bytes; it must have 1..%d",
+                       len, ROLLOUT_NAME_MAX - 1);
+    return 0;
+}
+
 static int check_arm(const struct rollout_options *options, int i,
                      struct err *err)
 {
     const struct rollout_arm *arm = &options->arms[i];
-    int j;
+    int j, rc;
 
-    if (arm->name == NULL || arm->name[0] == '\0' ||
-        strlen(arm->name) >= ROLLOUT_NAME_MAX)
-        return err_set(err, ERR_INVALID,
-                       "the name of arm %d has %zu bytes; it must have 1..%d",
-                       i, arm->name != NULL ? strlen(arm->name) : 0,
-                       ROLLOUT_NAME_MAX - 1);
+    rc = check_name(arm->name, err);
+    if (rc)
+        return rc;
     if (!(arm->weight >= 0 && arm->weight <= weight_max))
         return err_set(err, ERR_INVALID,
                        "arm \"%s\" has weight %g; it must be 0..%g", arm->name,
@@ -113,7 +121,7 @@ static void open_arm(struct rollout *rollout, int i,
     struct arm *arm = &rollout->arms[i];
 
     snprintf(arm->name, sizeof arm->name, "%s", said->name);
-    arm->name_hash = hash_of(said->name);
+    atomic_init(&arm->name_hash, hash_of(said->name));
     arm->weight = said->weight;
     arm->is_shadow = said->is_shadow;
     atomic_init(&arm->is_stopped, false);
@@ -202,8 +210,11 @@ void rollout_pick(struct rollout *rollout, const char *key,
     *out = (struct rollout_choice){-1, -1};
     for (i = 0; i < rollout->arm_count; i++) {
         struct arm *arm = &rollout->arms[i];
+        /* Of a name that changes meanwhile either hash will do. */
+        uint64_t hash =
+            atomic_load_explicit(&arm->name_hash, memory_order_relaxed);
         /* In (0, 1): 53 bits and a half. */
-        double u = ((double)(mix(draw ^ arm->name_hash) >> 11) + 0.5) * 0x1p-53;
+        double u = ((double)(mix(draw ^ hash) >> 11) + 0.5) * 0x1p-53;
 
         if (is_serving(arm) && -log(u) / arm->weight < best) {
             best = -log(u) / arm->weight;
@@ -312,12 +323,22 @@ bool rollout_judge(struct rollout *rollout, const char *request_id,
     return is_known;
 }
 
-int rollout_find(const struct rollout *rollout, const char *name)
+static bool is_named(struct arm *arm, const char *name)
+{
+    bool is_it;
+
+    pthread_mutex_lock(&arm->mutex);
+    is_it = strcmp(arm->name, name) == 0;
+    pthread_mutex_unlock(&arm->mutex);
+    return is_it;
+}
+
+int rollout_find(struct rollout *rollout, const char *name)
 {
     int i;
 
     for (i = 0; i < rollout->arm_count; i++)
-        if (strcmp(rollout->arms[i].name, name) == 0)
+        if (is_named(&rollout->arms[i], name))
             return i;
     return -1;
 }
@@ -349,20 +370,59 @@ bool rollout_restore(struct rollout *rollout, const char *name,
     return true;
 }
 
-bool rollout_stop(struct rollout *rollout, int i)
+/* With stop_mutex held: two threads that take the last two arms out would
+ * leave none. */
+static bool stop(struct rollout *rollout, int i)
 {
-    struct arm *arm = arm_at(rollout, i);
     int j, others = 0;
-    bool is_done = false;
 
-    /* Two threads that stop the last two arms would leave none. */
-    pthread_mutex_lock(&rollout->stop_mutex);
     for (j = 0; j < rollout->arm_count; j++)
         others += j != i && is_serving(&rollout->arms[j]);
-    if (others > 0 && !atomic_load(&arm->is_stopped)) {
-        atomic_store(&arm->is_stopped, true);
-        is_done = true;
-    }
+    if (others == 0 || atomic_load(&rollout->arms[i].is_stopped))
+        return false;
+    atomic_store(&rollout->arms[i].is_stopped, true);
+    return true;
+}
+
+bool rollout_stop(struct rollout *rollout, int i)
+{
+    bool is_done;
+
+    (void)arm_at(rollout, i);
+    pthread_mutex_lock(&rollout->stop_mutex);
+    is_done = stop(rollout, i);
     pthread_mutex_unlock(&rollout->stop_mutex);
     return is_done;
+}
+
+static void begin_anew(struct arm *arm, const char *name)
+{
+    pthread_mutex_lock(&arm->mutex);
+    snprintf(arm->name, sizeof arm->name, "%s", name);
+    arm->counts = (struct arm_counts){.confidence_sum = 0};
+    arm->latency = (struct latency){.count = 0};
+    pthread_mutex_unlock(&arm->mutex);
+    atomic_store_explicit(&arm->name_hash, hash_of(name), memory_order_relaxed);
+}
+
+int rollout_replace(struct rollout *rollout, int i, const char *name,
+                    struct err *err)
+{
+    struct arm *arm = arm_at(rollout, i);
+    int j, rc;
+
+    rc = check_name(name, err);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&rollout->stop_mutex);
+    pthread_mutex_lock(&rollout->recent_mutex);
+    rollout_recent_forget(rollout->recent, i);
+    begin_anew(arm, name);
+    pthread_mutex_unlock(&rollout->recent_mutex);
+    atomic_store(&arm->is_stopped, false);
+    for (j = 0; j < rollout->arm_count; j++)
+        if (j != i && is_named(&rollout->arms[j], name))
+            (void)stop(rollout, j);
+    pthread_mutex_unlock(&rollout->stop_mutex);
+    return 0;
 }

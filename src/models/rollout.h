@@ -108,8 +108,16 @@ struct rollout_total {
 bool rollout_restore(struct rollout *rollout, const char *name,
                      const struct rollout_total *total);
 
-/* The arm of that name; -1: none. */
-int rollout_find(const struct rollout *rollout, const char *name);
+/* The first arm of that name; -1: none. */
+int rollout_find(struct rollout *rollout, const char *name);
+
+/* Another version answers as this arm from now on: its name is set, its counts
+ * begin anew, what it answered is forgotten, and it takes part again if it was
+ * taken out. Another arm of that name, being the same version, is taken out.
+ * Requests that were picked before and end later count for the new one.
+ * ERR_INVALID: the name is empty or too long. */
+MUST_CHECK int rollout_replace(struct rollout *rollout, int arm,
+                               const char *name, struct err *err);
 
 /* Takes out the arm that is significantly worse than the control, when
  * is_auto_rollback: it is picked no more. Its number goes to one caller, once;

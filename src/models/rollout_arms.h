@@ -19,13 +19,13 @@ struct arm_counts {
 };
 
 struct arm {
-    char name[ROLLOUT_NAME_MAX];
-    uint64_t name_hash;
     double weight;
     bool is_shadow;
-    atomic_bool is_stopped; /* set under stop_mutex, never cleared */
+    atomic_bool is_stopped;         /* written under stop_mutex */
+    atomic_uint_fast64_t name_hash; /* of `name`, for rollout_pick */
 
     pthread_mutex_t mutex; /* guards what follows */
+    char name[ROLLOUT_NAME_MAX];
     struct arm_counts counts;
     struct latency latency;
 };
@@ -39,7 +39,8 @@ struct rollout {
     bool is_auto_rollback;
     uint64_t seed;
     atomic_uint_fast64_t draw_count; /* choices made without a key */
-    pthread_mutex_t stop_mutex;      /* who stops an arm holds it */
+    pthread_mutex_t stop_mutex; /* who takes an arm out or in holds it; taken
+                                 * before the others */
 
     /* Guards what follows. Taken before an arm's mutex where both are. */
     pthread_mutex_t recent_mutex;

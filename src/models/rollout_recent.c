@@ -118,3 +118,15 @@ struct rollout_recent_entry *rollout_recent_find(struct rollout_recent *recent,
             return &recent->entries[i];
     return NULL;
 }
+
+void rollout_recent_forget(struct rollout_recent *recent, int arm)
+{
+    int i;
+
+    for (i = 0; i < recent->count; i++) {
+        if (recent->entries[i].serving.arm == arm)
+            recent->entries[i].serving.arm = -1;
+        if (recent->entries[i].shadow.arm == arm)
+            recent->entries[i].shadow.arm = -1;
+    }
+}

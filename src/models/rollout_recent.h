@@ -44,4 +44,7 @@ void rollout_recent_add(struct rollout_recent *recent, const char *request_id,
 struct rollout_recent_entry *rollout_recent_find(struct rollout_recent *recent,
                                                  const char *request_id);
 
+/* Forgets all that an arm answered. */
+void rollout_recent_forget(struct rollout_recent *recent, int arm);
+
 #endif

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "models/rollout_arms.h"
 
@@ -201,10 +202,12 @@ static void fill_arm(struct rollout *rollout, int i, struct arm_counts *counts,
 {
     struct arm *arm = &rollout->arms[i];
     struct latency latency;
+    char name[ROLLOUT_NAME_MAX];
 
     pthread_mutex_lock(&arm->mutex);
     *counts = arm->counts;
     latency = arm->latency;
+    memcpy(name, arm->name, sizeof name);
     pthread_mutex_unlock(&arm->mutex);
     *out = (struct rollout_arm_report){
         .weight = arm->weight,
@@ -215,7 +218,7 @@ static void fill_arm(struct rollout *rollout, int i, struct arm_counts *counts,
         .latency_p95_us = latency_quantile(&latency, 0.95),
         .advice = ROLLOUT_KEEP,
     };
-    snprintf(out->name, sizeof out->name, "%s", arm->name);
+    memcpy(out->name, name, sizeof name);
     fill_rates(counts, out);
 }
 

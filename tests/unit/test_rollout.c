@@ -452,6 +452,68 @@ TEST(rollout_keeps_the_last_arm_that_serves)
     rollout_free(rollout);
 }
 
+TEST(rollout_begins_anew_when_an_arm_gets_another_version)
+{
+    struct rollout_options options = make_options(1, 1);
+    struct rollout *rollout = make(&options);
+    struct rollout_judgement judgement;
+    struct rollout_report report;
+    struct err err = {0};
+
+    record(rollout, 0, 10, 5);
+    record(rollout, 1, 10, 5);
+    rollout_remember(rollout, "r1", 0, "moeda");
+    rollout_remember(rollout, "r2", 1, "moeda");
+    CHECK_OK(rollout_replace(rollout, 0, "v3", &err), err);
+    report = report_of(rollout);
+    CHECK_TEXT(report.arms[0].name, "v3");
+    CHECK(report.arms[0].is_control);
+    CHECK_INT(report.arms[0].request_count, 0);
+    CHECK_INT(report.arms[0].latency_p50_us, -1);
+    CHECK_INT(report.arms[1].request_count, 10);
+    CHECK_INT(rollout_find(rollout, "v1"), -1);
+    CHECK_INT(rollout_find(rollout, "v3"), 0);
+    CHECK(!rollout_judge(rollout, "r1", "moeda", &judgement));
+    CHECK(rollout_judge(rollout, "r2", "moeda", &judgement));
+    rollout_free(rollout);
+}
+
+TEST(rollout_picks_for_a_replaced_arm_as_a_new_start_would)
+{
+    struct rollout_options options = make_options(1, 1);
+    struct rollout_options fresh = make_options(1, 1);
+    struct rollout *one = make(&options), *other;
+    struct err err = {0};
+    int i;
+
+    fresh.arms[0].name = "v3";
+    other = make(&fresh);
+    CHECK_OK(rollout_replace(one, 0, "v3", &err), err);
+    for (i = 0; i < 300; i++)
+        CHECK_INT(pick(one, key_of(i)), pick(other, key_of(i)));
+    rollout_free(one);
+    rollout_free(other);
+}
+
+TEST(rollout_takes_the_arm_out_whose_version_became_the_control)
+{
+    struct rollout_options options = make_options(1, 1);
+    struct rollout *rollout = make(&options);
+    struct err err = {0};
+    int i;
+
+    CHECK_OK(rollout_replace(rollout, 0, "v2", &err), err);
+    CHECK(report_of(rollout).arms[1].is_stopped);
+    CHECK_INT(rollout_find(rollout, "v2"), 0);
+    for (i = 0; i < 50; i++)
+        CHECK_INT(pick(rollout, key_of(i)), 0);
+    CHECK_OK(rollout_replace(rollout, 1, "v3", &err), err);
+    CHECK(!report_of(rollout).arms[1].is_stopped);
+    CHECK_ERR(rollout_replace(rollout, 1, "", &err), ERR_INVALID);
+    CHECK_TEXT(report_of(rollout).arms[1].name, "v3");
+    rollout_free(rollout);
+}
+
 TEST(rollout_shares_alpha_out_among_its_tests)
 {
     struct rollout_options options = make_options(1, 1);
@@ -557,6 +619,7 @@ static void *work(void *user)
         rollout_remember(rollout, id, choice.arm, "moeda");
         (void)rollout_judge(rollout, id, "moeda", &judgement);
         (void)rollout_verdict(rollout);
+        (void)rollout_find(rollout, "v2");
     }
     return NULL;
 }
