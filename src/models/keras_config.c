@@ -429,11 +429,28 @@ static int count_calls(struct reading *reading, struct keras_layer *layer,
     return 0;
 }
 
+/* An operation of Keras 3 is told by its module. Its .h5 files leave that out;
+ * there it is what is connected in the new dialect and, unlike every layer,
+ * cannot be trained. */
+static bool is_operation(const struct json_value *value,
+                         const struct keras_layer *layer)
+{
+    const char *module = text_of(value, "module");
+    const struct json_value *nodes = json_find(value, "inbound_nodes");
+
+    if (module != NULL)
+        return strstr(module, ".ops.") != NULL ||
+               strcmp(module, "keras.ops") == 0;
+    return is_list(nodes) && json_count(nodes) > 0 &&
+           json_type(json_at(nodes, 0)) == JSON_IS_OBJECT &&
+           json_find(layer->config, "trainable") == NULL &&
+           json_find(layer->config, "layers") == NULL;
+}
+
 static int read_layer(struct reading *reading, const struct json_value *value,
                       const struct keras_model *parent,
                       struct keras_layer *layer, struct err *err)
 {
-    const char *module = text_of(value, "module");
     int rc;
 
     layer->parent = parent;
@@ -444,8 +461,7 @@ static int read_layer(struct reading *reading, const struct json_value *value,
         layer->name = text_of(value, "name");
     if (layer->name == NULL)
         layer->name = layer->class_name;
-    layer->is_operation = module != NULL && (strstr(module, ".ops.") != NULL ||
-                                             strcmp(module, "keras.ops") == 0);
+    layer->is_operation = is_operation(value, layer);
     if (layer->class_name == NULL || layer->config == NULL)
         return err_set(err, ERR_UNPROCESSABLE,
                        "a layer of model \"%.60s\" has no class_name or no "
