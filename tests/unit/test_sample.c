@@ -61,6 +61,21 @@ TEST(sample_of_noise_is_found_again)
     close_fixture(&fixture);
 }
 
+TEST(sample_of_the_bundled_model_is_answered_as_it_was)
+{
+    struct config config = {0};
+    struct bundle *bundle = NULL;
+    struct sample_result result;
+    struct err err = {0};
+
+    option_preset(config_options, config_option_count, &config);
+    CHECK_OK(bundle_open("models/mobilenet_v2", &config, &bundle, &err), err);
+    CHECK_OK(sample_check(bundle, &result, &err), err);
+    CHECK_TEXT(result.got.class_name, "velvet");
+    bundle_close(bundle);
+    config_release(&config);
+}
+
 TEST(sample_image_is_copied_and_found_again)
 {
     char path[FILE_PATH_MAX];
