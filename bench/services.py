@@ -45,7 +45,14 @@ KINDS = (
         "olho",
         "olho",
         ("{build}/olho", "serve"),
-        env={"FLASK_PORT": "{port}", "LOG_LEVEL": "warn"},
+        # The others check, keep and store nothing, so olho does neither.
+        env={
+            "FLASK_PORT": "{port}",
+            "LOG_LEVEL": "warn",
+            "QUALITY_MODE": "off",
+            "CACHE_SIZE_MB": "0",
+            "STORE_URL": "none",
+        },
     ),
     Kind(
         "fastapi_ort",

@@ -148,7 +148,7 @@ const struct option config_options[] = {
          "Similarity, 1 / (1 + distance), from which an image counts as similar."),
 
     {"STORE_URL", "store", OPTION_TEXT, FIELD(store_url), "", 0, TEXT_MAX, NULL, false, true,
-     "Database as sqlite:///FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://...; empty: DB_HOST, or else olho.db in the data folder."},
+     "Database as sqlite:///FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://...; none: nothing is kept; empty: DB_HOST, or else olho.db in the data folder."},
     TEXT("DB_HOST", "db-host", db_host, "",
          "Host of the database when STORE_URL is empty."),
     INTEGER("DB_PORT", "db-port", db_port, "5432", 1, 65535,

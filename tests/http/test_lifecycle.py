@@ -143,7 +143,7 @@ def test_past_the_queue_it_answers_429_at_once(serve, photos):
 
 
 def test_past_the_deadline_it_answers_504(serve, photos):
-    server = serve({"WORKERS": 1, "TIMEOUT": 0.1})
+    server = serve({"WORKERS": 1, "TIMEOUT": 0.1, "CACHE_SIZE_MB": 0})
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda _: batch(server, photos, 4), range(4)))
     late = [r for r in replies if r.status_code != 200]
