@@ -118,7 +118,7 @@ const struct option config_options[] = {
          "Margin around the box, as a share of its sides."),
     {"ADVERSARIAL", "adversarial", OPTION_BOOL, FIELD(is_adversarial_on), "false", 0, 0, NULL, false, false,
      "Check whether an image was made to deceive the network; costs further runs of it."},
-    REAL("ADVERSARIAL_LIMIT", "adversarial-limit", adversarial_max, "0.065", 0, 2,
+    REAL("ADVERSARIAL_LIMIT", "adversarial-limit", adversarial_max, "0.043", 0, 2,
          "Distance of the scores before and after squeezing above which an image counts as adversarial."),
 
     TEXT("MODEL_ROOT", "model-root", model_root, ".",

@@ -31,6 +31,51 @@ int squeeze_jpeg(const struct image *image, int quality, struct image **out,
     return rc;
 }
 
+static uint8_t least(uint8_t a, uint8_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint8_t greatest(uint8_t a, uint8_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The sum of all but the least and the greatest. */
+static uint8_t median_of(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
+{
+    uint8_t low = least(least(a, b), least(c, d));
+    uint8_t high = greatest(greatest(a, b), greatest(c, d));
+
+    return (uint8_t)((a + b + c + d - low - high + 1) / 2);
+}
+
+int squeeze_median(const struct image *image, struct image **out,
+                   struct err *err)
+{
+    size_t row_len = (size_t)image->width_px * 3;
+    struct image *squeezed = NULL;
+    int rc;
+
+    rc = image_new(image->width_px, image->height_px, &squeezed, err);
+    if (rc)
+        return rc;
+    for (int y = 0; y < image->height_px; y++) {
+        int before = y > 0 ? y - 1 : image->height_px > 1;
+        const uint8_t *row = image->pixels + row_len * (size_t)y;
+        const uint8_t *above = image->pixels + row_len * (size_t)before;
+        uint8_t *target = squeezed->pixels + row_len * (size_t)y;
+
+        for (size_t i = 0; i < row_len; i++) {
+            size_t left = i >= 3 ? i - 3 : row_len > 3 ? i + 3 : i;
+
+            target[i] = median_of(row[i], row[left], above[i], above[left]);
+        }
+    }
+    *out = squeezed;
+    return 0;
+}
+
 /* The two pixels around a place on a side, and the share of the second. */
 struct between {
     int first, second;

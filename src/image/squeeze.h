@@ -15,6 +15,12 @@
 MUST_CHECK int squeeze_jpeg(const struct image *image, int quality,
                             struct image **out, struct err *err);
 
+/* Each channel the median of 2x2 pixels, this one, those to its left and above
+ * and between: the mean of the middle two of four, halves up. Mirrored at the
+ * edges without repeating them. */
+MUST_CHECK int squeeze_median(const struct image *image, struct image **out,
+                              struct err *err);
+
 /* Turned about its centre, against the clock, with bilinear interpolation; the
  * edges are drawn out to where the image does not reach. */
 MUST_CHECK int squeeze_rotate(const struct image *image, double degrees,

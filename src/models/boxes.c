@@ -119,10 +119,8 @@ static double area(const struct box *box)
 
 static double overlap(const struct box *a, const struct box *b)
 {
-    double width =
-        fmin(a->right, b->right) - fmax((double)a->left, (double)b->left);
-    double height =
-        fmin(a->bottom, b->bottom) - fmax((double)a->top, (double)b->top);
+    double width = (double)fminf(a->right, b->right) - fmaxf(a->left, b->left);
+    double height = (double)fminf(a->bottom, b->bottom) - fmaxf(a->top, b->top);
     double shared = width > 0 && height > 0 ? width * height : 0;
 
     return shared / (area(a) + area(b) - shared);
