@@ -12,7 +12,9 @@
 #include "base/json_write.h"
 #include "cmd/command.h"
 #include "cmd/terminal.h"
+#include "models/metadata_file.h"
 #include "models/sample.h"
+#include "models/source.h"
 #include "models/versions.h"
 
 enum { LINE_LEN_MAX = 64 << 10, ANSWER_MAX = 64 };
@@ -197,11 +199,32 @@ static void print_result(const struct sample_result *result)
         printf("embedding  differs by %.6f\n", result->embedding_difference);
 }
 
-/* Checksums and a run on grey are part of opening; then the sample. */
-static int check_bundle(const struct bundle *bundle, struct err *err)
+/* Opens a model as serving it would, Keras files too. Checksums and a run on
+ * grey are part of it. */
+static int open_model(const struct config *config, const char *dir,
+                      struct bundle **out, struct err *err)
+{
+    struct json_value *document = NULL;
+    struct source source;
+    int rc;
+
+    rc = source_prepare(config, dir, "", &source, err);
+    /* An import leaves the other files of the folder unread. */
+    if (rc == 0 && strcmp(source.dir, dir) != 0)
+        rc = metadata_file_read(dir, &document, err);
+    if (rc == 0)
+        rc = metadata_file_check_sums(dir, document, err);
+    if (rc == 0)
+        rc = bundle_open(source.dir, config, out, err);
+    json_free(document);
+    return rc;
+}
+
+static int check_sample(const struct bundle *bundle, const char *dir,
+                        struct err *err)
 {
     struct sample_result result;
-    int rc = sample_check(bundle, &result, err);
+    int rc = sample_check(bundle, dir, &result, err);
 
     if (rc == ERR_NOT_FOUND) {
         *err = (struct err){0};
@@ -209,7 +232,7 @@ static int check_bundle(const struct bundle *bundle, struct err *err)
         return 0;
     }
     if (rc)
-        return rc;
+        return err_wrap(err, "%s", dir);
     print_result(&result);
     return 0;
 }
@@ -220,14 +243,14 @@ static int check_dir(const struct config *config, const char *dir,
     struct bundle *bundle = NULL;
     int rc;
 
-    rc = bundle_open(dir, config, &bundle, err);
+    rc = open_model(config, dir, &bundle, err);
     if (rc)
         return rc;
     printf("model      %s %s in %s: loads and runs\n", bundle->metadata.name,
            bundle->metadata.version, dir);
-    rc = check_bundle(bundle, err);
+    rc = check_sample(bundle, dir, err);
     bundle_close(bundle);
-    return rc ? err_wrap(err, "%s", dir) : 0;
+    return rc;
 }
 
 static int write_sample(const struct config *config, const char *dir,
@@ -237,9 +260,9 @@ static int write_sample(const struct config *config, const char *dir,
     struct sample sample;
     int rc;
 
-    rc = bundle_open(dir, config, &bundle, err);
+    rc = open_model(config, dir, &bundle, err);
     if (rc == 0)
-        rc = sample_write(bundle, image, &sample, err);
+        rc = sample_write(bundle, dir, image, &sample, err);
     if (rc == 0)
         printf("sample     stored in %s: %s is \"%s\" with %.6f\n", dir,
                sample.image[0] != '\0' ? sample.image : "noise",

@@ -69,7 +69,7 @@ static int read_image(const char *path, struct image **out, struct err *err)
     return rc;
 }
 
-static int make_image(const struct bundle *bundle, const struct sample *sample,
+static int make_image(const char *dir, const struct sample *sample,
                       struct image **out, struct err *err)
 {
     char path[FILE_PATH_MAX];
@@ -77,7 +77,7 @@ static int make_image(const struct bundle *bundle, const struct sample *sample,
 
     if (sample->image[0] == '\0')
         return make_noise(sample, out, err);
-    rc = file_join(bundle->dir, sample->image, path, err);
+    rc = file_join(dir, sample->image, path, err);
     return rc ? rc : read_image(path, out, err);
 }
 
@@ -221,14 +221,13 @@ static int take_sample(const struct json_value *object, struct sample *out,
     return rc ? err_wrap(err, "sample") : 0;
 }
 
-static int read_sample(const struct bundle *bundle, struct sample *out,
-                       struct err *err)
+static int read_sample(const char *dir, struct sample *out, struct err *err)
 {
     struct json_value *document = NULL;
     const struct json_value *object;
     int rc;
 
-    rc = metadata_file_read(bundle->dir, &document, err);
+    rc = metadata_file_read(dir, &document, err);
     if (rc)
         return rc;
     object = json_find(document, "sample");
@@ -236,7 +235,7 @@ static int read_sample(const struct bundle *bundle, struct sample *out,
         rc = err_set(err, ERR_NOT_FOUND,
                      "model %s has no sample; `olho model check --write` "
                      "stores one",
-                     bundle->dir);
+                     dir);
     else
         rc = take_sample(object, out, err);
     json_free(document);
@@ -280,14 +279,14 @@ static int compare(struct sample_result *result, struct err *err)
     return 0;
 }
 
-int sample_check(const struct bundle *bundle, struct sample_result *out,
-                 struct err *err)
+int sample_check(const struct bundle *bundle, const char *dir,
+                 struct sample_result *out, struct err *err)
 {
     struct image *image = NULL;
     int class_id, rc;
 
     *out = (struct sample_result){0};
-    rc = read_sample(bundle, &out->said, err);
+    rc = read_sample(dir, &out->said, err);
     if (rc)
         return rc;
     class_id = find_class(bundle, out->said.class_name);
@@ -295,7 +294,7 @@ int sample_check(const struct bundle *bundle, struct sample_result *out,
         return err_set(err, ERR_UNPROCESSABLE,
                        "the sample's class \"%.100s\" is none of the model's",
                        out->said.class_name);
-    rc = make_image(bundle, &out->said, &image, err);
+    rc = make_image(dir, &out->said, &image, err);
     if (rc == 0)
         rc = run(bundle, image, class_id, &out->got, err);
     if (rc == 0)
@@ -306,8 +305,7 @@ int sample_check(const struct bundle *bundle, struct sample_result *out,
 
 /* --- writing --- */
 
-static int store(const struct bundle *bundle, const struct sample *sample,
-                 struct err *err)
+static int store(const char *dir, const struct sample *sample, struct err *err)
 {
     struct json_writer json;
     struct buf text;
@@ -343,14 +341,14 @@ static int store(const struct bundle *bundle, const struct sample *sample,
     json_object_end(&json);
     rc = buf_check(&text, err);
     if (rc == 0)
-        rc = metadata_file_set(bundle->dir, "sample", buf_bytes(&text), err);
+        rc = metadata_file_set(dir, "sample", buf_bytes(&text), err);
     buf_release(&text);
     return rc;
 }
 
 /* Copies an image into the folder, called by its format. */
-static int copy_image(const struct bundle *bundle, const char *path,
-                      struct sample *sample, struct err *err)
+static int copy_image(const char *dir, const char *path, struct sample *sample,
+                      struct err *err)
 {
     char to[FILE_PATH_MAX];
     struct buf data;
@@ -364,7 +362,7 @@ static int copy_image(const struct bundle *bundle, const char *path,
 
         snprintf(sample->image, sizeof sample->image, "sample.%s",
                  kind != NULL ? kind + 1 : "image");
-        rc = file_join(bundle->dir, sample->image, to, err);
+        rc = file_join(dir, sample->image, to, err);
     }
     if (rc == 0)
         rc = file_write(to, buf_bytes(&data), err);
@@ -372,8 +370,8 @@ static int copy_image(const struct bundle *bundle, const char *path,
     return rc;
 }
 
-int sample_write(const struct bundle *bundle, const char *image_path,
-                 struct sample *out, struct err *err)
+int sample_write(const struct bundle *bundle, const char *dir,
+                 const char *image_path, struct sample *out, struct err *err)
 {
     struct sample sample = {.seed = NOISE_SEED,
                             .width_px = NOISE_SIDE_PX,
@@ -387,9 +385,9 @@ int sample_write(const struct bundle *bundle, const char *image_path,
     if (rc == 0)
         rc = run(bundle, image, -1, &sample, err);
     if (rc == 0 && image_path != NULL)
-        rc = copy_image(bundle, image_path, &sample, err);
+        rc = copy_image(dir, image_path, &sample, err);
     if (rc == 0)
-        rc = store(bundle, &sample, err);
+        rc = store(dir, &sample, err);
     if (rc == 0)
         *out = sample;
     image_free(image);

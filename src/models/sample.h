@@ -36,14 +36,17 @@ struct sample_result {
     double embedding_difference; /* the largest of the projections */
 };
 
-/* Runs the sample. ERR_NOT_FOUND: the metadata has none; ERR_UNPROCESSABLE: the
- * model answers otherwise (out is filled), or the sample cannot be read. */
-MUST_CHECK int sample_check(const struct bundle *bundle,
+/* Runs the sample in the metadata.json of dir, which is the bundle's own folder
+ * or the one that it was imported from. ERR_NOT_FOUND: there is none;
+ * ERR_UNPROCESSABLE: the model answers otherwise (out is filled), or the sample
+ * cannot be read. */
+MUST_CHECK int sample_check(const struct bundle *bundle, const char *dir,
                             struct sample_result *out, struct err *err);
 
-/* Runs an image (NULL: noise), which is copied into the folder, and stores what
- * the model says of it as the sample. */
-MUST_CHECK int sample_write(const struct bundle *bundle, const char *image_path,
-                            struct sample *out, struct err *err);
+/* Runs an image (NULL: noise), which is copied into dir, and stores what the
+ * model says of it there as the sample. */
+MUST_CHECK int sample_write(const struct bundle *bundle, const char *dir,
+                            const char *image_path, struct sample *out,
+                            struct err *err);
 
 #endif

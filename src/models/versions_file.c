@@ -13,18 +13,30 @@
 
 enum { FILE_LEN_MAX = 64 << 10 };
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
 bool version_is_model(const char *dir)
 {
-    static const char *const files[] = {"metadata.json", "model.onnx",
-                                        "model.keras", "model.h5"};
-    char path[FILE_PATH_MAX];
-    struct err ignored = {0};
+    static const char *const ends[] = {".onnx", ".keras", ".h5"};
+    DIR *folder = opendir(dir);
+    struct dirent *entry;
+    bool is_model = false;
     size_t i;
 
-    for (i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (file_join(dir, files[i], path, &ignored) == 0 && file_exists(path))
-            return true;
-    return false;
+    while (folder != NULL && !is_model && (entry = readdir(folder)) != NULL) {
+        is_model = strcmp(entry->d_name, "metadata.json") == 0;
+        for (i = 0; i < sizeof ends / sizeof ends[0]; i++)
+            is_model = is_model || (entry->d_name[0] != '.' &&
+                                    ends_with(entry->d_name, ends[i]));
+    }
+    if (folder != NULL)
+        closedir(folder);
+    return is_model;
 }
 
 static bool is_name(const char *name)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -7,7 +6,7 @@
 #include "models/sample.h"
 #include "test.h"
 
-/* The bundled model with its sample in a folder of the test. */
+/* The bundled model; its sample is in a folder of the test. */
 struct fixture {
     struct config config;
     struct bundle *bundle;
@@ -22,8 +21,6 @@ static void open_fixture(struct fixture *fixture)
     CHECK_OK(bundle_open("models/mobilenet_v2", &fixture->config,
                          &fixture->bundle, &err),
              err);
-    snprintf(fixture->bundle->dir, sizeof fixture->bundle->dir, "%s",
-             test_dir());
 }
 
 static void close_fixture(struct fixture *fixture)
@@ -49,12 +46,14 @@ TEST(sample_of_noise_is_found_again)
     struct err err = {0};
 
     open_fixture(&fixture);
-    CHECK_ERR(sample_check(fixture.bundle, &result, &err), ERR_NOT_FOUND);
+    CHECK_ERR(sample_check(fixture.bundle, test_dir(), &result, &err),
+              ERR_NOT_FOUND);
     CHECK_HAS(err.text, "has no sample");
     err = (struct err){0};
-    CHECK_OK(sample_write(fixture.bundle, NULL, &sample, &err), err);
+    CHECK_OK(sample_write(fixture.bundle, test_dir(), NULL, &sample, &err),
+             err);
     CHECK_INT(sample.projection_count, SAMPLE_PROJECTIONS);
-    CHECK_OK(sample_check(fixture.bundle, &result, &err), err);
+    CHECK_OK(sample_check(fixture.bundle, test_dir(), &result, &err), err);
     CHECK_TEXT(result.said.class_name, sample.class_name);
     CHECK(result.score_difference <= 1e-6);
     CHECK(result.embedding_difference <= 1e-6);
@@ -70,7 +69,7 @@ TEST(sample_of_the_bundled_model_is_answered_as_it_was)
 
     option_preset(config_options, config_option_count, &config);
     CHECK_OK(bundle_open("models/mobilenet_v2", &config, &bundle, &err), err);
-    CHECK_OK(sample_check(bundle, &result, &err), err);
+    CHECK_OK(sample_check(bundle, bundle->dir, &result, &err), err);
     CHECK_TEXT(result.got.class_name, "velvet");
     bundle_close(bundle);
     config_release(&config);
@@ -85,16 +84,16 @@ TEST(sample_image_is_copied_and_found_again)
     struct err err = {0};
 
     open_fixture(&fixture);
-    CHECK_OK(sample_write(fixture.bundle, test_data("photos/cat_720p.jpg"),
-                          &sample, &err),
+    CHECK_OK(sample_write(fixture.bundle, test_dir(),
+                          test_data("photos/cat_720p.jpg"), &sample, &err),
              err);
     CHECK_TEXT(sample.image, "sample.jpeg");
     CHECK_OK(file_join(test_dir(), sample.image, path, &err), err);
     CHECK(file_exists(path));
-    CHECK_OK(sample_check(fixture.bundle, &result, &err), err);
+    CHECK_OK(sample_check(fixture.bundle, test_dir(), &result, &err), err);
     CHECK_HAS(result.said.class_name, "cat");
     CHECK_INT(unlink(path), 0);
-    CHECK(sample_check(fixture.bundle, &result, &err) != 0);
+    CHECK(sample_check(fixture.bundle, test_dir(), &result, &err) != 0);
     close_fixture(&fixture);
 }
 
@@ -129,7 +128,7 @@ TEST(sample_that_is_answered_otherwise_is_refused)
         struct err err = {0};
 
         put(cases[i].text);
-        CHECK_ERR(sample_check(fixture.bundle, &result, &err),
+        CHECK_ERR(sample_check(fixture.bundle, test_dir(), &result, &err),
                   ERR_UNPROCESSABLE);
         CHECK_HAS(err.text, cases[i].part);
     }
@@ -144,8 +143,8 @@ TEST(sample_image_that_cannot_be_read_changes_nothing)
     struct err err = {0};
 
     open_fixture(&fixture);
-    CHECK(sample_write(fixture.bundle, test_data("README.md"), &sample, &err) !=
-          0);
+    CHECK(sample_write(fixture.bundle, test_dir(), test_data("README.md"),
+                       &sample, &err) != 0);
     CHECK_NEAR(sample.score, 5, 0);
     CHECK_OK(file_join(test_dir(), "metadata.json", path, &err), err);
     CHECK(!file_exists(path));
@@ -165,9 +164,9 @@ TEST(sample_survives_torture)
         int rc;
 
         mem_fail_at(nth);
-        rc = sample_write(fixture.bundle, NULL, &sample, &err);
+        rc = sample_write(fixture.bundle, test_dir(), NULL, &sample, &err);
         if (rc == 0)
-            rc = sample_check(fixture.bundle, &result, &err);
+            rc = sample_check(fixture.bundle, test_dir(), &result, &err);
         tries = mem_tries();
         mem_fail_at(0);
         CHECK(rc == 0 || err.text[0] != '\0');
