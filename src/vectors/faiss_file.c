@@ -74,17 +74,8 @@ static int read_index(struct faiss_source *source, struct faiss_index *index,
                       struct err *err)
 {
     struct faiss_head head = {0};
-    char code[FAISS_CODE_LEN];
-    int rc;
+    int rc = faiss_read_head(source, &head, err);
 
-    infile_read(&source->file, code, FAISS_CODE_LEN);
-    rc = infile_check(&source->file, err);
-    if (rc)
-        return rc;
-    if (!faiss_file_is((struct bytes){(const uint8_t *)code, FAISS_CODE_LEN}))
-        return faiss_refuse_code(code, err);
-    source->file.at = 0;
-    rc = faiss_read_head(source, &head, err);
     if (rc)
         return rc;
     if (strcmp(head.code, "IxMp") == 0 || strcmp(head.code, "IxM2") == 0)
@@ -100,11 +91,12 @@ static int read_index(struct faiss_source *source, struct faiss_index *index,
 
 static int map_file(struct faiss_source *source, struct err *err)
 {
-    void *map = MAP_FAILED;
+    void *map;
 
-    if (source->file.len > 0)
-        map = mmap(NULL, (size_t)source->file.len, PROT_READ, MAP_SHARED,
-                   source->file.fd, 0);
+    if (source->file.len == 0)
+        return 0;
+    map = mmap(NULL, (size_t)source->file.len, PROT_READ, MAP_SHARED,
+               source->file.fd, 0);
     if (map == MAP_FAILED)
         return err_set(err, ERR_UNAVAILABLE,
                        "cannot map %" PRIu64 " bytes of the file",

@@ -79,8 +79,8 @@ static bool are_links_right(const struct faiss_graph *graph, int64_t count)
             for (j = graph->starts[level]; j < graph->starts[level + 1]; j++) {
                 int32_t to = graph->neighbours[graph->offsets[i] + (uint64_t)j];
 
-                if (to != -1 && (to < 0 || to >= count || to == i ||
-                                 graph->levels[to] <= level))
+                if (to != -1 &&
+                    (to < 0 || to >= count || graph->levels[to] <= level))
                     return false;
             }
     return true;

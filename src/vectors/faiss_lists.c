@@ -25,11 +25,7 @@ static int read_centroids(struct faiss_source *source,
         rc = faiss_refuse_code(inner.code, err);
     source->file = copied.file;
     if (rc == 0 && (inner.dim != head->dim || inner.count != ivf->list_count))
-        rc = inner.count == 0
-                 ? err_set(err, ERR_UNSUPPORTED,
-                           "the IVFFlat index was not trained: it has no "
-                           "centroids")
-                 : faiss_corrupt(source, "centroids that do not fit", err);
+        rc = faiss_corrupt(source, "centroids that do not fit", err);
     if (rc == 0) {
         ivf->metric = inner.metric;
         ivf->centroids = centroids.row_block;
@@ -41,20 +37,25 @@ static int read_centroids(struct faiss_source *source,
     return rc;
 }
 
-/* From an id to its place, which is found in the lists as well. */
+/* From an id to its place, which is found in the lists as well: an array, and
+ * behind it pairs when they are hashed. */
 static int skip_direct_map(struct faiss_source *source, struct err *err)
 {
     uint8_t kind = infile_u8(&source->file);
-    uint64_t size = kind == 2 ? 16 : 8;
     int64_t count = 0;
     int rc;
 
     if (kind > 2)
         return faiss_corrupt(source, "a map of ids of unknown type", err);
-    rc =
-        faiss_read_count(source, kind == 2 ? 16 : 8, "mapped ids", &count, err);
+    rc = faiss_read_count(source, 8, "mapped ids", &count, err);
+    if (rc)
+        return rc;
+    infile_skip(&source->file, (uint64_t)count * 8);
+    if (kind < 2)
+        return 0;
+    rc = faiss_read_count(source, 16, "mapped ids", &count, err);
     if (rc == 0)
-        infile_skip(&source->file, (uint64_t)count * size);
+        infile_skip(&source->file, (uint64_t)count * 16);
     return rc;
 }
 
@@ -160,6 +161,9 @@ int faiss_read_ivf(struct faiss_source *source, const struct faiss_head *head,
 
     if (rc)
         return rc;
+    if (!head->is_trained)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "the IVFFlat index was not trained: it has no lists");
     faiss_take_head(index, FAISS_IVF_FLAT, head);
     if (list_count < 1 ||
         list_count > infile_left(&source->file) / 4 / (uint64_t)head->dim ||

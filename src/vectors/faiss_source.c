@@ -158,38 +158,6 @@ static int check_metric(struct faiss_source *source, int32_t number,
     return 0;
 }
 
-/* What every index begins with. */
-int faiss_read_head(struct faiss_source *source, struct faiss_head *out,
-                    struct err *err)
-{
-    uint32_t dim;
-    uint64_t count;
-    int rc;
-
-    infile_read(&source->file, out->code, FAISS_CODE_LEN);
-    out->code[FAISS_CODE_LEN] = '\0';
-    dim = infile_u32(&source->file);
-    count = infile_u64(&source->file);
-    infile_skip(&source->file, 16); /* no longer used by FAISS */
-    infile_skip(&source->file, 1);  /* is it trained */
-    rc = check_metric(source, (int32_t)infile_u32(&source->file), out, err);
-    if (rc)
-        return rc;
-    if (dim < 1 || dim > FAISS_DIM_MAX)
-        return err_set(err, ERR_CORRUPT,
-                       "the index has %" PRIu32 " dimensions; it must have "
-                       "1..%d",
-                       dim, FAISS_DIM_MAX);
-    if (count > source->file.len / dim / 4)
-        return err_set(err, ERR_CORRUPT,
-                       "%" PRIu64 " rows of %" PRIu32
-                       " values are more than the file has",
-                       count, dim);
-    out->dim = (int)dim;
-    out->count = (int64_t)count;
-    return 0;
-}
-
 int faiss_refuse_code(const char *code, struct err *err)
 {
     char shown[FAISS_CODE_LEN + 1];
@@ -208,19 +176,64 @@ int faiss_refuse_code(const char *code, struct err *err)
                    "a FAISS index of type '%s' is not known", shown);
 }
 
+static bool is_known(const char *code)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (memcmp(code, known[i], FAISS_CODE_LEN) == 0)
+            return true;
+    return false;
+}
+
 bool faiss_file_is(struct bytes start)
 {
+    const char *code = (const char *)start.data;
     size_t i;
 
     if (start.len < FAISS_CODE_LEN)
         return false;
-    for (i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (memcmp(start.data, known[i], FAISS_CODE_LEN) == 0)
-            return true;
     for (i = 0; i < sizeof refused / sizeof refused[0]; i++)
-        if (memcmp(start.data, refused[i].code, FAISS_CODE_LEN) == 0)
+        if (memcmp(code, refused[i].code, FAISS_CODE_LEN) == 0)
             return true;
-    return false;
+    return is_known(code);
+}
+
+/* What every index begins with. */
+int faiss_read_head(struct faiss_source *source, struct faiss_head *out,
+                    struct err *err)
+{
+    uint32_t dim;
+    uint64_t count;
+    int rc;
+
+    infile_read(&source->file, out->code, FAISS_CODE_LEN);
+    out->code[FAISS_CODE_LEN] = '\0';
+    rc = infile_check(&source->file, err);
+    if (rc == 0 && !is_known(out->code))
+        rc = faiss_refuse_code(out->code, err);
+    if (rc)
+        return rc;
+    dim = infile_u32(&source->file);
+    count = infile_u64(&source->file);
+    infile_skip(&source->file, 16); /* no longer used by FAISS */
+    out->is_trained = infile_u8(&source->file) != 0;
+    rc = check_metric(source, (int32_t)infile_u32(&source->file), out, err);
+    if (rc)
+        return rc;
+    if (dim < 1 || dim > FAISS_DIM_MAX)
+        return err_set(err, ERR_CORRUPT,
+                       "the index has %" PRIu32 " dimensions; it must have "
+                       "1..%d",
+                       dim, FAISS_DIM_MAX);
+    if (count > source->file.len / dim / 4)
+        return err_set(err, ERR_CORRUPT,
+                       "%" PRIu64 " rows of %" PRIu32
+                       " values are more than the file has",
+                       count, dim);
+    out->dim = (int)dim;
+    out->count = (int64_t)count;
+    return 0;
 }
 
 bool faiss_is_flat(const char *code)

@@ -25,6 +25,7 @@ struct faiss_head {
     int dim;
     int64_t count;
     enum faiss_metric metric;
+    bool is_trained;
 };
 
 /* ERR_CORRUPT: "what before byte N of M", or why the file could not be read. */

@@ -26,6 +26,8 @@ static const double chance_min = 1e-9;
 
 struct choice {
     float distance;
+    uint32_t order; /* among equals: by chance, else all would choose the same
+                     * ones and the rest could not be reached */
     int32_t place;
 };
 
@@ -153,17 +155,30 @@ static bool is_covered(const struct build *build,
     return false;
 }
 
-/* Algorithm 4: of candidates, nearest first, those that no chosen one covers,
- * then the nearest of the rest. */
-static void choose(const struct build *build, const struct choice *candidates,
-                   int count, int max, struct links *out)
+static bool is_equal(const struct build *build, int32_t a, int32_t b)
+{
+    return memcmp(row_of(build, a), row_of(build, b),
+                  (size_t)build->ground.dim * sizeof(float)) == 0;
+}
+
+/* Algorithm 4: of candidates for the links of `place`, nearest first, those
+ * that no chosen one covers, then the nearest of the rest. Rows that are equal
+ * to its own get half of the links, so that they lead out of their crowd. */
+static void choose(const struct build *build, int32_t place,
+                   const struct choice *candidates, int count, int max,
+                   struct links *out)
 {
     int32_t covered[FAISS_LINKS_MAX];
-    int covered_count = 0, i;
+    int covered_count = 0, equal_count = 0, i;
+    bool is_chosen;
 
     out->count = 0;
     for (i = 0; i < count && out->count < max; i++) {
-        if (!is_covered(build, &candidates[i], out))
+        if (is_equal(build, place, candidates[i].place))
+            is_chosen = equal_count++ < (max + 1) / 2;
+        else
+            is_chosen = !is_covered(build, &candidates[i], out);
+        if (is_chosen)
             out->places[out->count++] = candidates[i].place;
         else if (covered_count < max)
             covered[covered_count++] = candidates[i].place;
@@ -172,13 +187,20 @@ static void choose(const struct build *build, const struct choice *candidates,
         out->places[out->count++] = covered[i];
 }
 
+static struct choice make_choice(int32_t self, int32_t place, float distance)
+{
+    uint64_t state = (uint64_t)self << 32 | (uint32_t)place;
+
+    return (struct choice){distance, (uint32_t)vecindex_random(&state), place};
+}
+
 static int by_distance(const void *a, const void *b)
 {
     const struct choice *x = a, *y = b;
 
     if (x->distance != y->distance)
         return x->distance < y->distance ? -1 : 1;
-    return (x->place > y->place) - (x->place < y->place);
+    return (x->order > y->order) - (x->order < y->order);
 }
 
 /* --- putting an entry in -------------------------------------------------- */
@@ -227,15 +249,15 @@ static void add_link(struct build *build, struct builder *builder, int32_t from,
         slots[count] = to;
     } else {
         for (i = 0; i <= count; i++) {
-            struct choice *choice = &builder->choices[i];
+            int32_t place = i < count ? slots[i] : to;
 
-            choice->place = i < count ? slots[i] : to;
-            choice->distance = hnsw_distance(
-                &build->ground, row_of(build, from), choice->place);
+            builder->choices[i] = make_choice(
+                from, place,
+                hnsw_distance(&build->ground, row_of(build, from), place));
         }
         qsort(builder->choices, (size_t)count + 1, sizeof *builder->choices,
               by_distance);
-        choose(build, builder->choices, count + 1, max, &chosen);
+        choose(build, from, builder->choices, count + 1, max, &chosen);
         set_links(build, from, level, &chosen);
     }
     pthread_mutex_unlock(lock_of(build, from));
@@ -252,8 +274,10 @@ static int32_t find_links(struct build *build, struct builder *builder,
                build->ef);
     for (i = 0; i < walk->met_count; i++)
         builder->choices[i] =
-            (struct choice){walk->met[i].distance, walk->met[i].place};
-    choose(build, builder->choices, walk->met_count, links,
+            make_choice(place, walk->met[i].place, walk->met[i].distance);
+    qsort(builder->choices, (size_t)walk->met_count, sizeof *builder->choices,
+          by_distance);
+    choose(build, place, builder->choices, walk->met_count, links,
            &builder->levels[level]);
     return walk->met[0].place;
 }

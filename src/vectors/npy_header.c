@@ -295,8 +295,13 @@ void npy_header_write(struct buf *out, const char *descr, int64_t row_count,
 
 const char *npy_header_type(const struct npy_header *header, char *text)
 {
-    snprintf(text, 32, "'%c%d'",
-             header->kind >= ' ' && header->kind <= '~' ? header->kind : '?',
-             header->kind == 'U' ? header->item_len / 4 : header->item_len);
+    char kind =
+        (char)(header->kind > ' ' && header->kind <= '~' ? header->kind : '?');
+
+    if (kind == 'O')
+        snprintf(text, 32, "'O'");
+    else
+        snprintf(text, 32, "'%c%d'", kind,
+                 kind == 'U' ? header->item_len / 4 : header->item_len);
     return text;
 }

@@ -27,7 +27,7 @@ enum kind {
     AN_ARRAY,
 };
 
-enum global { RECONSTRUCT, NDARRAY, DTYPE, SCALAR };
+enum global { RECONSTRUCT, NDARRAY, DTYPE, SCALAR, ENCODE };
 
 struct value {
     enum kind kind;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pickle is a program for a machine with a stack and a memo (Python's
  * pickletools.py says what each instruction does). Here the machine has the
- * instructions, the four globals and the kinds of values that an array of
+ * instructions, the few globals and the kinds of values that an array of
  * texts needs. Globals are tokens: REDUCE of one is a case of a switch.
  *
  * An instruction adds at most one value to the stack or memo, or copies those
@@ -33,6 +33,7 @@ static const struct {
     {"numpy", "dtype", DTYPE},
     {"numpy.core.multiarray", "scalar", SCALAR},
     {"numpy._core.multiarray", "scalar", SCALAR},
+    {"_codecs", "encode", ENCODE},
 };
 
 int npy_broken(const struct machine *machine, struct err *err)
