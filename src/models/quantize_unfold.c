@@ -275,6 +275,8 @@ static bool is_single_pixel(const struct onnx_graph *graph,
     const struct onnx_attribute *pads = onnx_find_attribute(conv, "pads");
     size_t i;
 
+    if (pads != NULL && pads->kind != ONNX_ATTRIBUTE_INTS)
+        return false;
     for (i = 0; pads != NULL && i < pads->count; i++)
         if (pads->wholes[i] != 0)
             return false;
