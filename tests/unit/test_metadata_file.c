@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
+#include "base/mem.h"
 #include "models/metadata_file.h"
 #include "test.h"
 
@@ -95,6 +96,30 @@ TEST(metadata_file_that_cannot_be_read_is_left_alone)
             ERR_UNPROCESSABLE);
         check_text(texts[i]);
     }
+}
+
+TEST(metadata_file_survives_torture)
+{
+    static const char old[] = "{\"a\":[1,{\"b\":\"c\"}]}";
+    long nth, tries = 0;
+
+    for (nth = 1; nth < 200; nth++) {
+        struct err err = {0};
+        int rc;
+
+        put("metadata.json", old);
+        mem_fail_at(nth);
+        rc = metadata_file_set(test_dir(), "s", bytes_of_text("[2]"), &err);
+        tries = mem_tries();
+        mem_fail_at(0);
+        CHECK(rc == 0 || err.text[0] != '\0');
+        if (rc != 0)
+            check_text(old);
+        if (tries < nth)
+            break;
+    }
+    CHECK(nth > 1 && nth < 200);
+    check_text("{\n  \"a\": [1, {\n    \"b\": \"c\"\n  }],\n  \"s\": [2]\n}\n");
 }
 
 TEST(metadata_file_checks_every_file_it_names)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "models/versions.h"
 #include "test.h"
 
@@ -322,6 +323,63 @@ TEST(versions_scan_says_what_is_there)
     CHECK_OK(versions_scan(test_dir(), false, describe, &text, &err), err);
     CHECK_HAS(text.data, "v3  2025-01-04 2 0.25 3 \n");
     buf_release(&text);
+}
+
+/* Runs a change with each allocation failing in turn, until none does. */
+static void torture(int (*change)(struct err *err))
+{
+    long nth, tries;
+
+    for (nth = 1; nth < 100; nth++) {
+        struct err err = {0};
+        int rc;
+
+        mem_fail_at(nth);
+        rc = change(&err);
+        tries = mem_tries();
+        mem_fail_at(0);
+        CHECK(rc == 0 || err.text[0] != '\0');
+        if (tries < nth)
+            break;
+        CHECK(file_exists(path_of("v1")));
+        CHECK(current()[0] == 'v');
+    }
+    CHECK(nth > 1 && nth < 100);
+}
+
+static int promote_both(struct err *err)
+{
+    int rc = versions_promote(test_dir(), "v1", err);
+
+    return rc ? rc : versions_promote(test_dir(), "v9", err);
+}
+
+static int roll_back(struct err *err)
+{
+    char name[VERSION_NAME_MAX];
+    int rc = promote_both(err);
+
+    return rc ? rc : versions_rollback(test_dir(), name, err);
+}
+
+static int scan(struct err *err)
+{
+    struct buf text;
+    int rc;
+
+    buf_init(&text, 1 << 16);
+    rc = versions_scan(test_dir(), true, describe, &text, err);
+    buf_release(&text);
+    return rc;
+}
+
+TEST(versions_survive_torture)
+{
+    add_three();
+    put("v1/labels.txt", "a\nb\n");
+    torture(promote_both);
+    torture(roll_back);
+    torture(scan);
 }
 
 /* --- the trainer's layout --- */
