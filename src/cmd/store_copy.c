@@ -461,7 +461,7 @@ static int open_input(struct import *import, struct err *err)
                        strerror(errno));
     if (fseeko(import->file, 0, SEEK_END) == 0) {
         import->file_len = ftello(import->file);
-        rewind(import->file);
+        (void)fseeko(import->file, 0, SEEK_SET);
     }
     return 0;
 }

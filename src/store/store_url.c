@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store_url.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -181,8 +182,10 @@ static int read_authority(const char *begin, const char *end,
 
 static int check_place(const struct store_place *place, struct err *err)
 {
-    int rc = check_piece(place->user, "user", err);
+    int rc;
 
+    assert(place->host != NULL);
+    rc = check_piece(place->user, "user", err);
     if (rc == 0)
         rc = check_piece(place->password, "password", err);
     if (rc == 0)

@@ -147,3 +147,68 @@ int64_t store_fixture_number(struct store *store, const char *sql)
 {
     return strtoll(store_fixture_value(store, sql, NULL), NULL, 10);
 }
+
+const struct store_row store_fixture_prediction = {
+    .table = STORE_PREDICTIONS,
+    .created_ms = STORE_FIXTURE_NOON_MS,
+    .as.prediction =
+        {
+            .image_path = "bucket/photo.jpg",
+            .class_name = "carro",
+            .class_id = 5,
+            .confidence = 0.92345678,
+            .embedding = (const float[]){0.25f, -1.5f, 3e-5f},
+            .embedding_len = 3,
+            .inference_ms = 4,
+            .model_version = "v2_20251115",
+        },
+};
+const struct store_row store_fixture_log = {
+    .table = STORE_LOGS,
+    .created_ms = STORE_FIXTURE_NOON_MS,
+    .as.log =
+        {
+            .request_id = "0b5e1f1e-1111-4222-8333-444455556666",
+            .image_hash = "00ff",
+            .class_name = "carro",
+            .confidence = 0.92,
+            .top_k_json = "[{\"classe\":\"carro\",\"confianca\":0.92}]",
+            .inference_ms = 4,
+            .model_version = "v2",
+            .user_id = 7,
+            .status = "success",
+        },
+};
+
+struct store_row store_fixture_ab(const char *request, const char *version,
+                                  const char *class_name, double confidence,
+                                  const char *status)
+{
+    return (struct store_row){
+        .table = STORE_AB,
+        .created_ms = STORE_FIXTURE_NOON_MS,
+        .as.ab = {.request_id = request,
+                  .model_version = version,
+                  .prediction = class_name,
+                  .confidence = confidence,
+                  .latency_ms = 4.25,
+                  .status = status},
+    };
+}
+
+struct store_row store_fixture_feedback(const char *request,
+                                        const char *class_name)
+{
+    return (struct store_row){
+        .table = STORE_FEEDBACK,
+        .created_ms = STORE_FIXTURE_NOON_MS,
+        .as.feedback = {.request_id = request, .class_name = class_name},
+    };
+}
+
+void store_fixture_write(struct store *store, const struct store_row *row)
+{
+    struct err err = {0};
+
+    CHECK_OK(store_write(store, row, 1, &err), err);
+}

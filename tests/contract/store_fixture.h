@@ -64,6 +64,16 @@ struct store_options store_fixture_options(void);
 struct store *store_fixture_open(const struct store_fixture *fixture);
 struct store *store_fixture_migrated(const struct store_fixture *fixture);
 
+/* Rows to write, of 21 November 2025, 12:00:00.123 UTC. */
+#define STORE_FIXTURE_NOON_MS INT64_C(1763726400123)
+extern const struct store_row store_fixture_prediction, store_fixture_log;
+struct store_row store_fixture_ab(const char *request, const char *version,
+                                  const char *class_name, double confidence,
+                                  const char *status);
+struct store_row store_fixture_feedback(const char *request,
+                                        const char *class_name);
+void store_fixture_write(struct store *store, const struct store_row *row);
+
 /* Runs statements past the checks, as another program would. Double quotes
  * are names in every dialect. */
 void store_fixture_sql(struct store *store, const char *sql);

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fresh databases, those of other programs, and those of other versions. */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store_fixture.h"
+
+enum { LATEST = 2 };
+
+EVERY_STORE(a_fresh_database_gets_every_table)
+{
+    struct store *store = store_fixture_open(fixture);
+    struct store_state state;
+    struct err err = {0};
+    int applied = 0;
+
+    CHECK_OK(store_state(store, &state, &err), err);
+    CHECK_INT(state.version, 0);
+    CHECK_INT(state.version_latest, LATEST);
+    CHECK_OK(store_migrate(store, &applied, &err), err);
+    CHECK_INT(applied, LATEST);
+    CHECK_OK(store_state(store, &state, &err), err);
+    CHECK_INT(state.version, LATEST);
+    CHECK(!state.is_adopted);
+    CHECK_INT(state.items + state.metrics, 0);
+    CHECK_OK(store_ping(store, &err), err);
+    store_close(store);
+}
+
+EVERY_STORE(a_second_migration_changes_nothing)
+{
+    struct store *store = store_fixture_migrated(fixture);
+    struct store_state state;
+    struct err err = {0};
+    int applied = 7;
+
+    store_fixture_write(store, &store_fixture_prediction);
+    CHECK_OK(store_migrate(store, &applied, &err), err);
+    CHECK_INT(applied, 0);
+    CHECK_OK(store_state(store, &state, &err), err);
+    CHECK_INT(state.rows[STORE_PREDICTIONS], 1);
+    CHECK(!state.is_adopted);
+    store_close(store);
+}
+
+struct racer {
+    const char *url;
+    pthread_barrier_t *start;
+    int rc, applied;
+    struct err err;
+};
+
+static void *migrate_at_once(void *user)
+{
+    const struct store_options options = store_fixture_options();
+    struct racer *racer = user;
+    struct store *store = NULL;
+
+    pthread_barrier_wait(racer->start);
+    racer->rc = store_open(racer->url, &options, &store, &racer->err);
+    if (racer->rc == 0)
+        racer->rc = store_migrate(store, &racer->applied, &racer->err);
+    store_close(store);
+    return NULL;
+}
+
+EVERY_STORE(four_that_migrate_at_once_do_it_once)
+{
+    enum { COUNT = 4 };
+    struct racer racers[COUNT] = {0};
+    pthread_t threads[COUNT];
+    pthread_barrier_t start;
+    int i, applied = 0;
+
+    pthread_barrier_init(&start, NULL, COUNT);
+    for (i = 0; i < COUNT; i++) {
+        racers[i].url = fixture->url;
+        racers[i].start = &start;
+        CHECK_INT(
+            pthread_create(&threads[i], NULL, migrate_at_once, &racers[i]), 0);
+    }
+    for (i = 0; i < COUNT; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&start);
+    for (i = 0; i < COUNT; i++) {
+        CHECK_OK(racers[i].rc, racers[i].err);
+        applied += racers[i].applied;
+    }
+    CHECK_INT(applied, LATEST);
+}
+
+EVERY_STORE(a_newer_database_is_refused)
+{
+    struct store *store = store_fixture_migrated(fixture);
+    struct err err = {0};
+
+    store_fixture_sql(store, "INSERT INTO olho_migrations (version, name, "
+                             "is_adopted) VALUES (99, 'of tomorrow', 0)");
+    CHECK_ERR(store_migrate(store, NULL, &err), ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "99");
+    store_close(store);
+}
+
+/* As the former service left it: other types, further columns, some of ours
+ * missing, and rows. */
+static void make_old_tables(struct store *store, const char *scheme)
+{
+    const bool is_mysql = strcmp(scheme, "mysql") == 0;
+    const char *id = strcmp(scheme, "postgres") == 0 ? "serial PRIMARY KEY"
+                     : is_mysql ? "int AUTO_INCREMENT PRIMARY KEY"
+                                : "INTEGER PRIMARY KEY";
+    char sql[1000];
+
+    snprintf(sql, sizeof sql,
+             "CREATE TABLE items (id %s, item_id int, nome text, categoria "
+             "text, embedding_id int, foto_path text, dono varchar(20))",
+             id);
+    store_fixture_sql(store, sql);
+    snprintf(sql, sizeof sql,
+             "CREATE TABLE predictions (id %s, image_path varchar(255) NOT "
+             "NULL, classe varchar(10) NOT NULL, confianca decimal(5,4), "
+             "embedding %s, item_id int REFERENCES items(id), sala int, "
+             "created_at timestamp DEFAULT CURRENT_TIMESTAMP)",
+             id,
+             is_mysql                          ? "blob"
+             : strcmp(scheme, "postgres") == 0 ? "bytea"
+                                               : "blob");
+    store_fixture_sql(store, sql);
+    snprintf(sql, sizeof sql,
+             "CREATE TABLE ab_test_results (id %s, request_id text, "
+             "model_version text, prediction text)",
+             id);
+    store_fixture_sql(store, sql);
+    store_fixture_sql(store, "INSERT INTO items (item_id, nome, categoria, "
+                             "embedding_id, foto_path, dono) VALUES "
+                             "(101, 'Ferrari 250', 'carros', 3, 'f.jpg', 'x'), "
+                             "(NULL, NULL, NULL, NULL, NULL, NULL)");
+    store_fixture_sql(store,
+                      "INSERT INTO predictions (image_path, classe, confianca, "
+                      "item_id, sala) VALUES ('a.jpg', 'moto', 0.5, 1, 9)");
+}
+
+struct items {
+    struct store_item list[8];
+    char names[8][64];
+    int count;
+};
+
+static int note_item(void *user, const struct store_item *item, struct err *err)
+{
+    struct items *items = user;
+
+    (void)err;
+    snprintf(items->names[items->count], 64, "%s|%s|%s", item->name,
+             item->category, item->photo);
+    items->list[items->count++] = *item;
+    return 0;
+}
+
+EVERY_STORE(the_tables_of_the_former_service_are_adopted)
+{
+    struct store *store = store_fixture_open(fixture);
+    struct store_row row = store_fixture_prediction;
+    struct store_state state;
+    struct items items = {0};
+    struct err err = {0};
+
+    make_old_tables(store, fixture->scheme);
+    CHECK_OK(store_migrate(store, NULL, &err), err);
+    CHECK_OK(store_state(store, &state, &err), err);
+    CHECK(state.is_adopted);
+    CHECK_INT(state.version, LATEST);
+    CHECK_INT(state.rows[STORE_PREDICTIONS], 1);
+    CHECK_INT(state.items, 2);
+    CHECK_TEXT(store_fixture_value(store,
+                                   "SELECT classe FROM predictions WHERE sala "
+                                   "= 9 AND classe_numerica IS NULL",
+                                   NULL),
+               "moto");
+    CHECK_OK(store_scan_items(store, note_item, &items, &err), err);
+    CHECK_INT(items.count, 2);
+    CHECK_TEXT(items.names[0], "Ferrari 250|carros|f.jpg");
+    CHECK_INT(items.list[0].item_id, 101);
+    CHECK_INT(items.list[0].embedding_id, 3);
+    CHECK_TEXT(items.names[1], "||");
+    CHECK_INT(items.list[1].item_id, 2);
+    CHECK_INT(items.list[1].embedding_id, -1);
+    /* The old column is narrower than the contract's. */
+    row.as.prediction.class_name = "um nome comprido";
+    row.as.prediction.item_id = 1;
+    store_fixture_write(store, &row);
+    if (fixture->variable != NULL)
+        CHECK_TEXT(store_fixture_value(store,
+                                       "SELECT classe FROM predictions ORDER "
+                                       "BY id DESC LIMIT 1",
+                                       NULL),
+                   "um nome co");
+    row = store_fixture_ab("r1", "v1", "carro", 0.5, "success");
+    store_fixture_write(store, &row);
+    CHECK_OK(store_migrate(store, NULL, &err), err);
+    store_close(store);
+}
+
+EVERY_STORE(a_column_that_nobody_can_fill_is_named)
+{
+    struct store *store = store_fixture_open(fixture);
+    struct err err = {0};
+
+    store_fixture_sql(store,
+                      "CREATE TABLE predictions (id int, loja int NOT NULL)");
+    CHECK_ERR(store_migrate(store, NULL, &err), ERR_UNPROCESSABLE);
+    CHECK_HAS(err.text, "predictions.loja");
+    store_close(store);
+}
