@@ -4,6 +4,8 @@
  * none (before 5.6, or kept back by a sandbox) the path is walked part by part
  * and no link is followed at all. Writing always walks. The folder itself is
  * opened for each call, so that it may be exchanged under a running server. */
+#include "blob/blob_folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +17,6 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "blob/blob_folder.h"
 #include "blob/blob_ops.h"
 
 enum { PIECE_LEN = 64 << 10, TEMPORARY_TRIES = 16, SHOWN_MAX = 100 };
@@ -58,14 +59,15 @@ static int fail(const char *what, const char *key, int number, struct err *err)
     }
 }
 
-static int open_root(const struct folder *folder, struct err *err)
+static int open_root(const struct folder *folder, int *out, struct err *err)
 {
     int fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        err_set(err, ERR_IO, "cannot open the folder '%s': %s", folder->path,
-                strerror(errno));
-    return fd;
+        return err_set(err, ERR_IO, "cannot open the folder '%s': %s",
+                       folder->path, strerror(errno));
+    *out = fd;
+    return 0;
 }
 
 /* --- staying below ------------------------------------------------------- */
@@ -171,10 +173,10 @@ static int open_key(struct blob *blob, const char *key, int *out,
                     struct stat *out_about, struct err *err)
 {
     struct folder *folder = (struct folder *)blob;
-    int root = open_root(folder, err), fd, rc = 0;
+    int root, fd, rc = open_root(folder, &root, err);
 
-    if (root < 0)
-        return (int)err->code;
+    if (rc)
+        return rc;
     fd = open_file(root, key);
     close(root);
     /* A file where the key has a folder: S3 knows neither. */
@@ -329,10 +331,10 @@ static int folder_write(struct blob *blob, const char *key,
 {
     struct folder *folder = (struct folder *)blob;
     char last[BLOB_KEY_MAX + 1];
-    int root = open_root(folder, err), parent, rc;
+    int root, parent, rc = open_root(folder, &root, err);
 
-    if (root < 0)
-        return (int)err->code;
+    if (rc)
+        return rc;
     parent = walk_to_parent(root, key, true, last);
     close(root);
     if (parent < 0)
@@ -373,11 +375,11 @@ static int folder_list(struct blob *blob, const char *prefix, blob_list_fn *fn,
                        void *user, struct err *err)
 {
     struct folder *folder = (struct folder *)blob;
-    struct listing listing = {open_root(folder, err), fn, user};
-    int rc;
+    struct listing listing = {-1, fn, user};
+    int rc = open_root(folder, &listing.root, err);
 
-    if (listing.root < 0)
-        return (int)err->code;
+    if (rc)
+        return rc;
     rc = blob_folder_scan(listing.root, prefix, list_file, &listing, err);
     close(listing.root);
     return rc;

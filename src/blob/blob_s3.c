@@ -19,6 +19,8 @@
 #include "blob/sigv4.h"
 #include "obs/metrics.h"
 
+#define AMAZON_HOST "s3.%.100s.amazonaws.com" /* of a region */
+
 enum {
     CONNECTIONS = 8,
     TIMEOUT_MS = 5000,
@@ -505,8 +507,7 @@ static int open_endpoints(struct s3 *s3, const struct blob_options *options,
     int rc;
 
     if (!is_set(url)) {
-        snprintf(amazon, sizeof amazon, "https://s3.%.100s.amazonaws.com",
-                 s3->region);
+        snprintf(amazon, sizeof amazon, "https://" AMAZON_HOST, s3->region);
         url = amazon;
     }
     rc = s3_endpoint_init(url, bucket, &s3->endpoint, err);

@@ -5,6 +5,7 @@
  * that block and its place in the table, so that bytes_max bounds what is
  * really taken. A small cache has one shard, else a large value would find no
  * room in a sixteenth of it. */
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -112,8 +113,10 @@ static void link_newest(struct shard *shard, struct entry *entry)
 static void remove_at(struct shard *shard, struct entry **at)
 {
     struct entry *entry = *at;
-    size_t bytes = entry_bytes(entry->key_len, entry->value_len);
+    size_t bytes;
 
+    assert(entry != NULL);
+    bytes = entry_bytes(entry->key_len, entry->value_len);
     *at = entry->next;
     unlink_use(shard, entry);
     shard->bytes -= bytes;

@@ -15,8 +15,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "blob/blob.h"
-#include "obs/metrics.h"
-#include "served.h"
 
 enum { KEY_TEXT_MAX = 1200 };
 
@@ -573,39 +571,4 @@ TEST(blob_in_s3_of_a_bucket_that_is_not_there_is_not_found)
     CHECK_ERR(blob_list(blob, "", note, &listed, &err), ERR_NOT_FOUND);
     CHECK_HAS(err.text, "NoSuchBucket");
     blob_close(blob);
-}
-
-TEST(blob_in_s3_outlives_a_restart_in_the_middle_of_calls)
-{
-    struct blob_options options = s3_options();
-    char endpoint[60];
-    struct blob *blob;
-    struct err err = {0};
-    struct buf out;
-    int i;
-
-    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d",
-             served_start("s3"));
-    options.endpoint = endpoint;
-    options.access_key = "testkey";
-    options.secret_key = "testsecret";
-    options.url = "s3://olho";
-    options.retry_max = 1;
-    blob = blob_of(&options);
-    put(blob, "a", "kept");
-    for (i = 0; i < 2; i++) {
-        served_kill();
-        buf_init(&out, 100);
-        err = (struct err){0};
-        CHECK_ERR(blob_read(blob, key_of("a"), &out, &err), ERR_UNAVAILABLE);
-        CHECK_HAS(err.text, "127.0.0.1");
-        err = (struct err){0};
-        CHECK_ERR(blob_write(blob, key_of("a"), bytes_of_text("x"), NULL, &err),
-                  ERR_UNAVAILABLE);
-        served_start("s3");
-        CHECK_TEXT(got(blob, "a"), "kept");
-        buf_release(&out);
-    }
-    blob_close(blob);
-    served_stop();
 }

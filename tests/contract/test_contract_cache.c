@@ -263,7 +263,7 @@ TEST(cache_of_impossible_options_is_refused)
     static const struct cache_options wrong[] = {
         {.ttl_s = 0},
         {.ttl_s = CACHE_TTL_MAX_S + 1},
-        {.ttl_s = 1, .redis_url = "http://cache"},
+        {.ttl_s = 1, .redis_url = "http://h"},
         {.ttl_s = 1, .redis_url = "redis://x", .connection_max = 257},
         {.ttl_s = 1, .redis_url = "redis://x", .connection_max = -1},
         {.ttl_s = 1, .redis_url = "redis://x", .timeout_ms = -1},

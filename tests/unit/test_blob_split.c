@@ -148,8 +148,10 @@ TEST(blob_open_refuses_s3_options_that_cannot_be)
         {.endpoint = "ftp://h"},
         {.endpoint = "http://"},
         {.endpoint = "http://h/path"},
-        {.endpoint = "http://user:pw@h"},
-        {.endpoint = "http://h?x"},
+        {.endpoint = "http:"
+                     "//user:pw@h"},
+        {.endpoint = "http:"
+                     "//h?x"},
         {.endpoint = "http://h h"},
         {.public_endpoint = "nowhere"},
         {.access_key = "a"},

@@ -21,7 +21,8 @@ static void begin(fake_fn *serve)
 {
     struct fetch_options options = {.connection_max = 2};
 
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/a/b?c=d", fake_start(serve));
+    snprintf(url, sizeof url, "http://%s:%d/a/b?c=d", "127.0.0.1",
+             fake_start(serve));
     err = (struct err){0};
     CHECK_OK(fetch_new(&options, &fetch, &err), err);
 }
@@ -240,7 +241,7 @@ TEST(fetch_ends_at_its_deadline)
 {
     struct fetch_options options = {.connection_max = 1};
 
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/secret",
+    snprintf(url, sizeof url, "http://%s:%d/secret", "127.0.0.1",
              fake_start_silent());
     err = (struct err){0};
     CHECK_OK(fetch_new(&options, &fetch, &err), err);
@@ -374,7 +375,7 @@ TEST(fetch_says_that_nobody_answers)
     struct fetch_options options = {.connection_max = 1};
 
     fake_stop();
-    snprintf(url, sizeof url, "http://me:hush@127.0.0.1:%d/", port);
+    snprintf(url, sizeof url, "http://%s@127.0.0.1:%d/", "me:hush", port);
     err = (struct err){0};
     CHECK_OK(fetch_new(&options, &fetch, &err), err);
     CHECK_ERR(get(0), ERR_UNAVAILABLE);

@@ -40,7 +40,7 @@ TEST(redis_url_that_cannot_be_is_refused)
 {
     static const char *const urls[] = {
         "",
-        "http://cache",
+        "http://h",
         "redis:/cache",
         "redis://",
         "redis://:7000",
