@@ -46,6 +46,8 @@ static void set_text(struct onnx_graph *graph, char **text, const char *value)
 void onnx_set_input(struct onnx_graph *graph, struct onnx_node *node, int i,
                     const char *name)
 {
+    if (graph->is_broken) /* then an input may not have been added */
+        return;
     assert(i >= 0 && i < node->input_count);
     set_text(graph, &node->inputs[i], name);
 }

@@ -259,6 +259,7 @@ static struct onnx_node *find_reader(const struct onnx_graph *graph,
             onnx_find_attribute(graph->nodes[i], "axis");
 
         if (is_op(graph->nodes[i], op) && graph->nodes[i]->input_count > 0 &&
+            graph->nodes[i]->output_count == 1 &&
             strcmp(graph->nodes[i]->inputs[0], value) == 0 &&
             (axis == NULL || axis->whole == 1))
             return graph->nodes[i];
