@@ -68,11 +68,13 @@ void command_help_group(const char *group, struct buf *out);
 void command_help(const struct command *command, struct buf *out);
 
 command_fn command_ab, command_classify, command_config, command_docs,
-    command_help_run, command_index_add, command_index_info,
-    command_model_check, command_model_import, command_model_list,
-    command_model_promote, command_model_quantize, command_model_remove,
-    command_model_rollback, command_model_show, command_routes, command_serve,
-    command_similar, command_store_export, command_store_import,
-    command_store_migrate, command_store_status, command_version;
+    command_help_run, command_index_add, command_index_build,
+    command_index_check, command_index_export, command_index_import,
+    command_index_info, command_index_search, command_model_check,
+    command_model_import, command_model_list, command_model_promote,
+    command_model_quantize, command_model_remove, command_model_rollback,
+    command_model_show, command_routes, command_serve, command_similar,
+    command_store_export, command_store_import, command_store_migrate,
+    command_store_status, command_version;
 
 #endif

@@ -475,6 +475,25 @@ int flat_search(struct flat *index, const float *query, int dim, int k,
     return 0;
 }
 
+int flat_get(struct flat *index, int64_t id, const float **out_vector,
+             struct flat_entry *out, struct err *err)
+{
+    const float *const *vectors = NULL;
+    const float *scales = NULL;
+    bool has_more = false;
+    int rc = flat_file_has_more(index->file, &has_more, err);
+
+    if (rc)
+        return rc;
+    if (id < 0 || id >= flat_rows_count(&index->rows))
+        return err_set(err, ERR_NOT_FOUND, "there is no entry with id %lld",
+                       (long long)id);
+    flat_rows_run(&index->rows, id, 1, &vectors, &scales);
+    *out_vector = vectors[0];
+    flat_rows_entry(&index->rows, id, index->dim, out);
+    return 0;
+}
+
 bool flat_has(struct flat *index, const char *sha256)
 {
     char digits[HASH_HEX_LEN + 1];

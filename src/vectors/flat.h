@@ -95,6 +95,12 @@ MUST_CHECK int flat_search(struct flat *index, const float *query, int dim,
                            struct flat_hit *out, int *out_count,
                            struct err *err);
 
+/* The entry with that id, and its vector as it was added (dim floats, mapped,
+ * borrowed until flat_close). ERR_NOT_FOUND. */
+MUST_CHECK int flat_get(struct flat *index, int64_t id,
+                        const float **out_vector, struct flat_entry *out,
+                        struct err *err);
+
 /* Whether an entry with that SHA-256 is there. */
 bool flat_has(struct flat *index, const char *sha256);
 
