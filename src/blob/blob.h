@@ -47,11 +47,13 @@ struct blob_options {
     const char *ca_file;    /* PEM of authorities; NULL or "": the system's */
     int connection_max;     /* 1..256; 0: 8 */
     int connect_timeout_ms; /* 0: 2000 */
-    int timeout_ms;         /* for one try; 0: 5000 */
-    int file_timeout_ms;    /* for one try where a file streams; 0: 600000 */
-    int retry_max;          /* tries after the first, 0..10 */
-    int retry_pause_ms;     /* longest pause before the first retry, 0..5000;
-                               doubles each time up to 5 s */
+    int timeout_ms;         /* for one call with all its tries; 0: 10000. While
+                               there are retries a try gets half of what is left */
+    int file_timeout_ms; /* for one call where a file streams; 0: 600000. Each
+                            try gets what is left */
+    int retry_max;       /* tries after the first, 0..10 */
+    int retry_pause_ms;  /* longest pause before the first retry, 0..5000;
+                            doubles each time up to 5 s */
 };
 
 struct blob_item {

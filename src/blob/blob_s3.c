@@ -23,7 +23,7 @@
 
 enum {
     CONNECTIONS = 8,
-    TIMEOUT_MS = 5000,
+    TIMEOUT_MS = 10000,
     FILE_TIMEOUT_MS = 600000,
     RETRIES_MAX = 10,
     ERROR_LEN_MAX = 64 << 10,
@@ -51,7 +51,8 @@ struct question {
     const struct blob_source *source; /* NULL: no body */
     struct blob_sink *sink;           /* NULL: the body goes to the reply */
     size_t body_len_max;
-    int timeout_ms;
+    int timeout_ms; /* for all tries */
+    bool is_file;   /* streams: each try may take all that is left */
     char payload_hash[HASH_HEX_LEN + 1];
 };
 
@@ -106,9 +107,9 @@ static int add_signature(const struct s3 *s3,
 }
 
 static int send_question(const struct s3 *s3, const struct question *question,
-                         const char *url, const struct buf *lines,
-                         const size_t *at, int count, struct fetch_reply *reply,
-                         struct err *err)
+                         int timeout_ms, const char *url,
+                         const struct buf *lines, const size_t *at, int count,
+                         struct fetch_reply *reply, struct err *err)
 {
     const struct blob_source *source = question->source;
     const char *headers[HEADERS_MAX];
@@ -118,7 +119,7 @@ static int send_question(const struct s3 *s3, const struct question *question,
         .headers = headers,
         .header_count = count,
         .connect_timeout_ms = s3->connect_timeout_ms,
-        .timeout_ms = question->timeout_ms,
+        .timeout_ms = timeout_ms,
         .body_len_max = question->body_len_max,
         .sink = question->sink != NULL ? blob_sink_take : NULL,
         .sink_user = question->sink,
@@ -135,7 +136,7 @@ static int send_question(const struct s3 *s3, const struct question *question,
 }
 
 static int try_once(struct s3 *s3, const struct question *question,
-                    struct fetch_reply *reply, struct err *err)
+                    int timeout_ms, struct fetch_reply *reply, struct err *err)
 {
     const struct blob_source *source = question->source;
     struct sigv4_pair content_type = {"content-type", NULL};
@@ -166,8 +167,8 @@ static int try_once(struct s3 *s3, const struct question *question,
     buf_add_text(&url, s3->endpoint.origin);
     rc = sigv4_target(&request, &url, err);
     if (rc == 0)
-        rc = send_question(s3, question, url.data, &lines, at, count, reply,
-                           err);
+        rc = send_question(s3, question, timeout_ms, url.data, &lines, at,
+                           count, reply, err);
 out:
     buf_release(&url);
     buf_release(&lines);
@@ -203,41 +204,73 @@ static bool is_worth_retrying(int rc)
     return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT;
 }
 
-static void pause_before(const struct s3 *s3, int retry)
+/* Waits a while, at most until the deadline. */
+static void pause_before(const struct s3 *s3, int retry, int64_t deadline_us)
 {
     uint64_t random = 0;
+    int64_t until_us;
     struct timespec until;
 
     metrics_add(METRIC_BLOB_RETRIES, NULL, NULL, 1);
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
         random = (uint64_t)clock_us();
-    until = clock_timespec(clock_us() +
-                           retry_pause_us(s3->retry_pause_ms, retry, random));
+    until_us = clock_us() + retry_pause_us(s3->retry_pause_ms, retry, random);
+    until = clock_timespec(until_us < deadline_us ? until_us : deadline_us);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
         continue;
 }
 
-/* Asks until the answer is one, or the tries are used up. A reply is given, to
- * be released, for success only. */
+/* What the next try may take; 0 at the deadline. */
+static int try_timeout_ms(const struct question *question, bool is_last,
+                          int64_t deadline_us)
+{
+    int64_t left_ms = (deadline_us - clock_us() + 999) / 1000;
+
+    if (left_ms <= 0)
+        return 0;
+    return (int)(is_last || question->is_file ? left_ms : (left_ms + 1) / 2);
+}
+
+static int try_and_judge(struct s3 *s3, const struct question *question,
+                         int timeout_ms, struct fetch_reply *reply,
+                         struct err *err)
+{
+    int rc = 0;
+
+    if (question->sink != NULL)
+        rc = blob_sink_rewind(question->sink, err);
+    if (rc == 0)
+        rc = try_once(s3, question, timeout_ms, reply, err);
+    if (rc == 0 && (reply->status < 200 || reply->status > 299)) {
+        rc = s3_fail(s3, question, reply, err);
+        fetch_reply_release(reply);
+    }
+    return rc;
+}
+
+/* Asks until the answer is clear, or the tries or the time are used up. A reply
+ * is given, to be released, for success only. */
 static int ask(struct s3 *s3, const struct question *question,
                struct fetch_reply *reply, struct err *err)
 {
-    int retry, rc;
+    int64_t deadline_us = clock_us() + question->timeout_ms * INT64_C(1000);
+    int timeout_ms = try_timeout_ms(question, s3->retry_max == 0, deadline_us);
+    struct err last;
+    int retry = 0, rc;
 
-    for (retry = 0;; retry++) {
-        rc = question->sink == NULL ? 0 : blob_sink_rewind(question->sink, err);
-        if (rc)
-            return rc;
-        rc = try_once(s3, question, reply, err);
-        if (rc == 0 && (reply->status < 200 || reply->status > 299)) {
-            rc = s3_fail(s3, question, reply, err);
-            fetch_reply_release(reply);
-        }
-        if (rc == 0 || retry == s3->retry_max || !is_worth_retrying(rc))
-            return rc;
-        *err = (struct err){0};
-        pause_before(s3, retry);
-    }
+    do {
+        last = (struct err){0};
+        rc = try_and_judge(s3, question, timeout_ms, reply, &last);
+        if (rc == 0)
+            return 0;
+        if (retry == s3->retry_max || !is_worth_retrying(rc))
+            break;
+        pause_before(s3, retry++, deadline_us);
+        timeout_ms =
+            try_timeout_ms(question, retry == s3->retry_max, deadline_us);
+    } while (timeout_ms > 0);
+    *err = last;
+    return rc;
 }
 
 /* --- operations ---------------------------------------------------------- */
@@ -271,6 +304,7 @@ static int s3_read(struct blob *blob, const char *key, struct blob_sink *sink,
         .sink = sink,
         .body_len_max = ERROR_LEN_MAX,
         .timeout_ms = sink->buf != NULL ? s3->timeout_ms : s3->file_timeout_ms,
+        .is_file = sink->buf == NULL,
     };
     struct fetch_reply reply = {0};
     struct buf full;
@@ -312,6 +346,7 @@ static int s3_write(struct blob *blob, const char *key,
         .body_len_max = ERROR_LEN_MAX,
         .timeout_ms =
             source->path == NULL ? s3->timeout_ms : s3->file_timeout_ms,
+        .is_file = source->path != NULL,
     };
     struct fetch_reply reply = {0};
     struct buf full;
