@@ -165,6 +165,15 @@ class Server:
             self.process.wait()
             raise AssertionError("did not end after SIGTERM: " + self.log())
 
+    def kill(self):
+        """kill -9; what it leaves behind is the test's to look at."""
+        self.session.close()
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
+        self.log_file.close()
+
     def stop(self):
         """Ends it and checks that it ended well and left nothing behind."""
         self.session.close()

@@ -127,6 +127,7 @@ bool writer_add(struct writer *writer, const struct store_row *row)
         is_taken = row_queue_add(&writer->queue, node);
     if (is_taken) {
         writer->accepted++;
+        metrics_add(METRIC_STORE_WAITING, NULL, NULL, 1);
         if (writer->queue.count == 1 || is_batch_full(writer) != was_full)
             pthread_cond_signal(&writer->filled);
     } else {

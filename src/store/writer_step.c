@@ -149,7 +149,7 @@ void writer_greet(struct writer *writer)
     struct spill_info info = {0};
 
     metrics_set(METRIC_STORE_AWAY, NULL, NULL, 0);
-    metrics_set(METRIC_STORE_WAITING, NULL, NULL, 0);
+    metrics_add(METRIC_STORE_WAITING, NULL, NULL, 0);
     look_at_file(writer);
     if (writer->spill != NULL)
         spill_info(writer->spill, &info);
@@ -195,6 +195,7 @@ static void spill_rows(struct writer *writer)
     pthread_mutex_unlock(&writer->mutex);
     while (count < waiting && spill_one(writer))
         count++;
+    metrics_add(METRIC_STORE_WAITING, NULL, NULL, -count);
     if (count > 0)
         metrics_add(METRIC_STORE_ROWS, "spilled", NULL, count);
     look_at_file(writer);
@@ -400,6 +401,8 @@ static void settle(struct writer *writer, const struct batch *batch)
     writer->stats.rejected += batch->refused_count;
     pthread_cond_broadcast(&writer->settled);
     pthread_mutex_unlock(&writer->mutex);
+    if (!batch->is_from_file)
+        metrics_add(METRIC_STORE_WAITING, NULL, NULL, -batch->done_count);
     for (; done != NULL; done = node) {
         node = done->next;
         mem_free(done);
@@ -464,9 +467,6 @@ void writer_step(struct writer *writer)
     if (!is_paused)
         write_step(writer);
     tell_dropped(writer);
-    pthread_mutex_lock(&writer->mutex);
-    metrics_set(METRIC_STORE_WAITING, NULL, NULL, writer->queue.count);
-    pthread_mutex_unlock(&writer->mutex);
 }
 
 void writer_finish(struct writer *writer)
@@ -480,9 +480,9 @@ void writer_finish(struct writer *writer)
     writer->stats.dropped += lost;
     row_queue_release(&writer->queue);
     pthread_mutex_unlock(&writer->mutex);
+    metrics_add(METRIC_STORE_WAITING, NULL, NULL, -lost);
     if (lost > 0)
         metrics_add(METRIC_STORE_ROWS, "dropped", NULL, lost);
     writer->lost.next_us = 0;
     tell_dropped(writer);
-    metrics_set(METRIC_STORE_WAITING, NULL, NULL, 0);
 }
