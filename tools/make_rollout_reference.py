@@ -3,7 +3,7 @@
 """Makes tests/unit/rollout_reference.h: intervals and tests of rates as
 statsmodels and scipy compute them.
 
-    pip install scipy statsmodels numpy
+    pip install scipy==1.17.1 statsmodels==0.15.0 numpy==2.4.6
     tools/make_rollout_reference.py [FILE]
 
 Wilson's interval is statsmodels' own. The e-value of a difference is written

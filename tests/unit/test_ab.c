@@ -207,6 +207,41 @@ TEST(ab_feedback_works_with_a_database_and_no_comparison)
     close_fixture(&fixture);
 }
 
+static int find_no_database(void *user, const struct store_row *rows, int count,
+                            struct err *err)
+{
+    (void)user;
+    (void)rows;
+    (void)count;
+    return err_set(err, ERR_UNAVAILABLE, "the database is away");
+}
+
+TEST(ab_feedback_that_cannot_be_kept_is_not_confirmed)
+{
+    struct writer_options options = {
+        .queue_max = 1,
+        .batch_max = 1,
+        .flush_ms = 1,
+        .write = find_no_database,
+    };
+    struct fixture fixture;
+    int i, rc = 0;
+
+    open_fixture(&fixture);
+    writer_free(fixture.app.writer);
+    CHECK_OK(writer_new(NULL, &options, &fixture.app.writer, &fixture.err),
+             fixture.err);
+    rollout_remember(fixture.app.rollout, "r1", 0, "selo");
+    /* One row may be with the writer's thread, one in its queue. */
+    for (i = 0; i < 4 && rc == 0; i++) {
+        rc = give(&fixture, "{\"request_id\":\"r1\",\"classe\":\"selo\"}");
+        CHECK(rc != 0 || fixture.reply.status == 202);
+    }
+    CHECK_ERR(rc, ERR_UNAVAILABLE);
+    CHECK_HAS(fixture.err.text, "cannot be kept now");
+    close_fixture(&fixture);
+}
+
 TEST(ab_feedback_that_is_malformed_is_refused)
 {
     static const char *const bodies[] = {

@@ -141,3 +141,24 @@ TEST(metadata_file_checks_every_file_it_names)
     CHECK_HAS(err.text, "f2ca1bb6c7e9");
     json_free(document);
 }
+
+TEST(metadata_file_refuses_checksums_that_cannot_be)
+{
+    static const char *const texts[] = {
+        "{\"sha256\":{\"a\":1}}", "{\"sha256\":{\"a\":\"12\"}}",
+        "{\"sha256\":{\"../a\":\"f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b76"
+        "05022da52e6ccc26fd2\"}}"};
+    size_t i;
+
+    for (i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct json_value *document = NULL;
+        struct err err = {0};
+
+        put("metadata.json", texts[i]);
+        CHECK_OK(metadata_file_read(test_dir(), &document, &err), err);
+        CHECK_ERR(metadata_file_check_sums(test_dir(), document, &err),
+                  ERR_UNPROCESSABLE);
+        CHECK_HAS(err.text, "no checksum");
+        json_free(document);
+    }
+}

@@ -286,6 +286,42 @@ TEST(rollout_never_takes_out_an_arm_that_is_better)
     rollout_free(rollout);
 }
 
+TEST(rollout_promotes_an_arm_that_only_makes_fewer_errors)
+{
+    struct rollout_options options = make_options(1, 1);
+    struct rollout *rollout = make(&options);
+
+    record(rollout, 0, 1000, 100);
+    record(rollout, 1, 1000, 10);
+    judge(rollout, 0, 500, 450);
+    judge(rollout, 1, 500, 450);
+    CHECK_INT(report_of(rollout).advice, ROLLOUT_PROMOTE);
+    CHECK_HAS(report_of(rollout).arms[1].reason, "error rate 1 % against 10 %");
+    rollout_free(rollout);
+}
+
+TEST(rollout_advises_the_more_accurate_of_two_better_arms)
+{
+    struct rollout_options options = make_options(1, 1);
+    struct rollout *rollout;
+    int i;
+
+    options.arms[2] = (struct rollout_arm){"v3", 1, false, false};
+    options.arm_count = 3;
+    rollout = make(&options);
+    for (i = 0; i < 3; i++) {
+        record(rollout, i, 600, 0);
+        judge(rollout, i, 600, i == 0 ? 300 : i == 1 ? 500 : 590);
+    }
+    CHECK_INT(report_of(rollout).arms[1].advice, ROLLOUT_PROMOTE);
+    CHECK_INT(report_of(rollout).advice, ROLLOUT_PROMOTE);
+    CHECK_INT(report_of(rollout).advice_arm, 2);
+    record(rollout, 1, 2000, 2000);
+    CHECK_INT(report_of(rollout).advice, ROLLOUT_ROLLBACK);
+    CHECK_INT(report_of(rollout).advice_arm, 1);
+    rollout_free(rollout);
+}
+
 TEST(rollout_only_advises_when_it_must_not_act)
 {
     struct rollout_options options = make_options(1, 1);
@@ -397,6 +433,38 @@ TEST(rollout_feedback_given_twice_counts_once_as_it_was_said_last)
     report = report_of(rollout);
     CHECK_INT(report.arms[0].feedback_count, 1);
     CHECK_INT(report.arms[0].correct_count, 1);
+    rollout_free(rollout);
+}
+
+TEST(rollout_takes_a_request_id_that_comes_again_for_a_new_request)
+{
+    struct rollout *rollout = make_with_shadow();
+    struct rollout_judgement judgement;
+
+    rollout_remember(rollout, "r1", 0, "moeda");
+    rollout_remember(rollout, "r1", 1, "moeda");
+    CHECK(rollout_judge(rollout, "r1", "moeda", &judgement));
+    rollout_remember(rollout, "r1", 0, "selo");
+    CHECK(rollout_judge(rollout, "r1", "selo", &judgement));
+    CHECK(!judgement.is_correction);
+    CHECK_TEXT(judgement.predicted, "selo");
+    CHECK_INT(report_of(rollout).arms[0].correct_count, 2);
+    CHECK_INT(report_of(rollout).arms[1].feedback_count, 1);
+    rollout_free(rollout);
+}
+
+TEST(rollout_forgets_what_a_replaced_shadow_answered)
+{
+    struct rollout *rollout = make_with_shadow();
+    struct rollout_judgement judgement;
+    struct err err = {0};
+
+    rollout_remember(rollout, "r1", 0, "moeda");
+    rollout_remember(rollout, "r1", 1, "moeda");
+    CHECK_OK(rollout_replace(rollout, 1, "v3", &err), err);
+    CHECK(rollout_judge(rollout, "r1", "moeda", &judgement));
+    CHECK_INT(report_of(rollout).arms[0].feedback_count, 1);
+    CHECK_INT(report_of(rollout).arms[1].feedback_count, 0);
     rollout_free(rollout);
 }
 

@@ -325,6 +325,69 @@ TEST(versions_scan_says_what_is_there)
     buf_release(&text);
 }
 
+TEST(versions_count_classes_wherever_they_are_said)
+{
+    static const struct {
+        const char *metadata, *file, *text, *want;
+    } cases[] = {
+        {"{\"classes\":[\"a\",\"b\",\"c\"]}", "labels.txt", "a\n", " 3 "},
+        {"{\"classes\":0}", "labels.txt", "a\nb\n", " 2 "},
+        {"{}", "class_indices.json", "{\"a\":0,\"b\":1}", " 2 "},
+        {"{}", "class_indices.json", "{\"a\":", " 0 "},
+        {"{\"labels\":\"names\"}", "names", "a\nb\nc\nd", " 4 "},
+        {"{}", "labels.txt", "", " 0 "},
+        {"{}", "nothing", "", " 0 "},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char name[64], file[128];
+        struct err err = {0};
+        struct buf text;
+
+        buf_init(&text, 1 << 16);
+        add_version("v1", cases[i].metadata);
+        snprintf(file, sizeof file, "v1/%s", cases[i].file);
+        put(file, cases[i].text);
+        CHECK_OK(versions_scan(test_dir(), false, describe, &text, &err), err);
+        snprintf(name, sizeof name, "%s", cases[i].want);
+        CHECK_HAS(text.data, name);
+        CHECK_INT(unlink(path_of(file)), 0);
+        buf_release(&text);
+    }
+}
+
+TEST(versions_of_a_root_that_is_not_there_are_not_found)
+{
+    char root[FILE_PATH_MAX], name[VERSION_NAME_MAX];
+    struct err err = {0};
+
+    snprintf(root, sizeof root, "%s", path_of("absent"));
+    CHECK_ERR(versions_promote(root, "v1", &err), ERR_NOT_FOUND);
+    err = (struct err){0};
+    CHECK_ERR(versions_rollback(root, name, &err), ERR_NOT_FOUND);
+    err = (struct err){0};
+    CHECK_ERR(versions_remove(root, "v1", &err), ERR_NOT_FOUND);
+    err = (struct err){0};
+    CHECK_ERR(versions_scan(root, false, describe, NULL, &err), ERR_NOT_FOUND);
+}
+
+TEST(versions_are_bounded_in_number)
+{
+    char name[VERSION_NAME_MAX], dir[FILE_PATH_MAX];
+    struct err err = {0};
+    int i;
+
+    for (i = 0; i <= VERSIONS_MAX; i++) {
+        snprintf(name, sizeof name, "v%d", i);
+        add_version(name, "{}");
+        if (i == VERSIONS_MAX - 1)
+            CHECK_TEXT(current(), "v999");
+    }
+    CHECK_ERR(versions_current(test_dir(), dir, &err), ERR_TOO_LARGE);
+    CHECK_HAS(err.text, "1000");
+}
+
 /* Runs a change with each allocation failing in turn, until none does. */
 static void torture(int (*change)(struct err *err))
 {
