@@ -235,6 +235,12 @@ static int settle(struct store *store, struct err *err)
     return rc;
 }
 
+void store_extend(struct store_link *link)
+{
+    link->deadline_us =
+        clock_us() + (int64_t)link->store->options.timeout_ms * 1000;
+}
+
 int store_call_plain(struct store *store, bool is_writing, store_work_fn *fn,
                      void *user, struct err *err)
 {

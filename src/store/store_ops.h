@@ -180,6 +180,9 @@ MUST_CHECK int store_query_run(struct store_link *link,
                                const struct store_query *query,
                                struct err *err);
 
+/* Gives the call its whole time again, because it has come further. */
+void store_extend(struct store_link *link);
+
 /* Runs fn in a transaction that writes: COMMIT when it answers 0, else
  * ROLLBACK. */
 MUST_CHECK int store_transact(struct store_link *link, store_work_fn *fn,

@@ -233,6 +233,7 @@ static int add_all(struct store_link *link, void *user, struct err *err)
                strcmp(adding->records[begin + size].table, table) == 0)
             size++;
         rc = add_some(link, adding, begin, size, err);
+        store_extend(link);
         begin += size;
         if (rc == 0 && (begin == adding->count ||
                         strcmp(adding->records[begin].table, table) != 0))

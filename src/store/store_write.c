@@ -275,6 +275,8 @@ static int write_chunk(struct store_link *link, struct writing *writing,
     return rc;
 }
 
+/* A database that goes on taking statements gets its whole time for each, or a
+ * large call would fail however often it is tried. */
 static int write_all(struct store_link *link, void *user, struct err *err)
 {
     struct writing *writing = user;
@@ -283,6 +285,7 @@ static int write_all(struct store_link *link, void *user, struct err *err)
     for (begin = 0; rc == 0 && begin < writing->count; begin += size) {
         size = chunk_size(writing, begin);
         rc = write_chunk(link, writing, begin, size, err);
+        store_extend(link);
     }
     return rc;
 }
