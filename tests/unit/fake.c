@@ -42,6 +42,12 @@ static int listen_somewhere(void)
     socklen_t len = sizeof address;
 
     fake_stop();
+    /* What the tests' user has set must not stand in between. */
+    unsetenv("http_proxy");
+    unsetenv("https_proxy");
+    unsetenv("HTTPS_PROXY");
+    unsetenv("all_proxy");
+    unsetenv("ALL_PROXY");
     listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(listener >= 0);
     CHECK_INT(bind(listener, (struct sockaddr *)&address, len), 0);

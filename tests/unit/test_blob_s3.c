@@ -439,3 +439,21 @@ TEST(blob_s3_keys_with_their_prefix_are_bounded)
     CHECK_OK(blob_presign(blob, key, 60, url, sizeof url, &err), err);
     blob_close(blob);
 }
+
+TEST(blob_s3_puts_the_bucket_in_the_host_when_told_to)
+{
+    static const char *const texts[] = {HELLO};
+    struct blob_options options;
+    char host[100];
+    int rc;
+
+    begin(texts, 1);
+    snprintf(host, sizeof host, "http://localhost%s", strrchr(endpoint, ':'));
+    options = usual();
+    options.endpoint = host;
+    options.is_virtual_host = true;
+    open_with(&options);
+    CHECK_TEXT(got(&rc), "hello");
+    CHECK_HAS(asked[0], "GET /a%20b/c.jpg HTTP/1.1\r\nHost: photos.localhost:");
+    end();
+}
