@@ -64,6 +64,8 @@ static const struct {
     {1364, STORE_FAILURE_ROWS},      /* no default */
     {1366, STORE_FAILURE_ROWS},      /* wrong value */
     {1698, STORE_FAILURE_LOGIN},     /* no password needed, wrong user */
+    {2026, STORE_FAILURE_TLS},
+    {3159, STORE_FAILURE_TLS},       /* only over TLS */
     {1792, STORE_FAILURE_READ_ONLY}, /* session is read only */
     {1927, STORE_FAILURE_AWAY},      /* connection killed */
     {1969, STORE_FAILURE_SLOW},      /* max_statement_time */
@@ -75,11 +77,11 @@ static enum store_failure classify(unsigned number, const char *state)
 {
     size_t i;
 
-    if (number >= CLIENT_ERROR_MIN && number <= CLIENT_ERROR_MAX)
-        return STORE_FAILURE_AWAY;
     for (i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (numbers[i].number == number)
             return numbers[i].failure;
+    if (number >= CLIENT_ERROR_MIN && number <= CLIENT_ERROR_MAX)
+        return STORE_FAILURE_AWAY;
     if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0)
         return STORE_FAILURE_ROWS;
     if (strncmp(state, "08", 2) == 0)
@@ -137,8 +139,12 @@ static void set_options(struct mysql_link *mysql)
     const struct store_place *place = &store->place;
     unsigned connect_s = (unsigned)(store->options.timeout_ms + 999) / 1000;
     unsigned statement_s = (unsigned)(mysql->link.timeout_ms + 999) / 1000;
+    unsigned protocol =
+        place->host[0] == '/' ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
     my_bool yes = 1;
 
+    /* Else "localhost" would be the socket of another server. */
+    mysql_options(mysql->connection, MYSQL_OPT_PROTOCOL, &protocol);
     mysql_options(mysql->connection, MYSQL_OPT_CONNECT_TIMEOUT, &connect_s);
     mysql_options(mysql->connection, MYSQL_OPT_READ_TIMEOUT, &statement_s);
     mysql_options(mysql->connection, MYSQL_OPT_WRITE_TIMEOUT, &statement_s);
@@ -181,13 +187,39 @@ static int set_up(struct mysql_link *mysql, struct err *err)
                : fail_connection(mysql, err);
 }
 
+/* The library asks for TLS, and goes on without where the server has none. */
+static int check_tls(struct mysql_link *mysql, struct err *err)
+{
+    const struct store *store = mysql->link.store;
+
+    if (store->place.tls >= STORE_TLS_REQUIRE &&
+        mysql_get_ssl_cipher(mysql->connection) == NULL)
+        return store_fail(store, STORE_FAILURE_TLS, "no TLS", "", err);
+    return 0;
+}
+
+static int log_in(struct mysql_link *mysql, struct err *err)
+{
+    const struct store_place *place = &mysql->link.store->place;
+    bool is_socket = place->host[0] == '/';
+
+    mysql->connection = mysql_init(NULL);
+    if (mysql->connection == NULL)
+        return store_fail_memory(mysql->link.store, err);
+    set_options(mysql);
+    if (mysql_real_connect(mysql->connection, is_socket ? NULL : place->host,
+                           place->user, place->password, place->database,
+                           (unsigned)place->port,
+                           is_socket ? place->host : NULL, 0) == NULL)
+        return fail_connection(mysql, err);
+    return check_tls(mysql, err);
+}
+
 static int connect_to(struct store *store, int timeout_ms, bool is_first,
                       struct store_link **out, struct err *err)
 {
-    const struct store_place *place = &store->place;
-    bool is_socket = place->host[0] == '/';
     struct mysql_link *mysql;
-    int rc = 0;
+    int rc;
 
     (void)is_first;
     pthread_once(&library_once, start_library);
@@ -196,17 +228,7 @@ static int connect_to(struct store *store, int timeout_ms, bool is_first,
     mysql->link.timeout_ms = timeout_ms;
     mysql->link.deadline_us =
         clock_us() + (int64_t)store->options.timeout_ms * 1000;
-    mysql->connection = mysql_init(NULL);
-    if (mysql->connection == NULL) {
-        rc = store_fail_memory(store, err);
-    } else {
-        set_options(mysql);
-        if (mysql_real_connect(
-                mysql->connection, is_socket ? NULL : place->host, place->user,
-                place->password, place->database, (unsigned)place->port,
-                is_socket ? place->host : NULL, 0) == NULL)
-            rc = fail_connection(mysql, err);
-    }
+    rc = log_in(mysql, err);
     if (rc == 0)
         rc = set_up(mysql, err);
     if (rc) {

@@ -137,6 +137,7 @@ void store_give(struct store_link *link);
     /* name       error          what the database does */              \
     X(AWAY,       UNAVAILABLE,   "does not answer")                      \
     X(LOGIN,      UNAVAILABLE,   "refused the user or the password")     \
+    X(TLS,        UNAVAILABLE,   "did not agree on TLS, or is not trusted") \
     X(DATABASE,   UNAVAILABLE,   "is not there")                         \
     X(SLOW,       UNAVAILABLE,   "did not finish in time")               \
     X(BUSY,       UNAVAILABLE,   "is locked or busy")                    \

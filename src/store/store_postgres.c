@@ -205,21 +205,32 @@ static PGconn *start(const struct store_place *place)
 
 /* libpq keeps the SQLSTATE of a refused connection to itself, so what it
  * wrote is searched for the words of an English server. */
+static const struct {
+    const char *words;
+    enum store_failure failure;
+} refusals[] = {
+    {"password authentication failed", STORE_FAILURE_LOGIN},
+    {"no password supplied", STORE_FAILURE_LOGIN},
+    {"pg_hba.conf", STORE_FAILURE_LOGIN},
+    {"role \"", STORE_FAILURE_LOGIN},
+    {"does not support SSL", STORE_FAILURE_TLS},
+    {"SSL error", STORE_FAILURE_TLS},
+    {"certificate", STORE_FAILURE_TLS},
+    {"database \"", STORE_FAILURE_DATABASE},
+    {"too many", STORE_FAILURE_BUSY},
+};
+
 static int fail_login(struct postgres_link *postgres, struct err *err)
 {
     const char *words = PQerrorMessage(postgres->connection);
     enum store_failure failure = STORE_FAILURE_AWAY;
+    size_t i;
 
-    if (PQconnectionNeedsPassword(postgres->connection) ||
-        strstr(words, "password authentication failed") != NULL ||
-        strstr(words, "pg_hba.conf") != NULL ||
-        strstr(words, "role \"") != NULL)
-        failure = STORE_FAILURE_LOGIN;
-    else if (strstr(words, "database \"") != NULL &&
-             strstr(words, "does not exist") != NULL)
-        failure = STORE_FAILURE_DATABASE;
-    else if (strstr(words, "too many") != NULL)
-        failure = STORE_FAILURE_BUSY;
+    for (i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+        if (strstr(words, refusals[i].words) != NULL) {
+            failure = refusals[i].failure;
+            break;
+        }
     return store_fail(postgres->link.store, failure, "connecting", words, err);
 }
 

@@ -235,6 +235,29 @@ EVERY_SERVER(a_database_that_is_not_there_is_said)
     CHECK_HAS(err.text, "is not there");
 }
 
+/* The servers of the tests have no certificate. */
+EVERY_SERVER(a_server_without_tls_is_refused_where_tls_is_asked_for)
+{
+    static const char *const asked[] = {"sslmode=require", "sslmode=verify-ca",
+                                        "sslmode=verify-full", "ssl=true"};
+    const struct store_options options = store_fixture_options();
+    char url[STORE_URL_MAX + 64];
+    struct store *store = NULL;
+    size_t i;
+
+    for (i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        struct err err = {0};
+
+        snprintf(url, sizeof url, "%s?%s", fixture->url, asked[i]);
+        CHECK_ERR(store_open(url, &options, &store, &err), ERR_UNAVAILABLE);
+        CHECK_HAS(err.text, "TLS");
+        CHECK(store == NULL);
+    }
+    snprintf(url, sizeof url, "%s?sslmode=disable", fixture->url);
+    store = open_with(url, options);
+    store_close(store);
+}
+
 EVERY_STORE(a_call_waits_for_a_connection_no_longer_than_its_time)
 {
     struct store_options options = store_fixture_options();
