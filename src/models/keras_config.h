@@ -102,7 +102,8 @@ MUST_CHECK int keras_get_text(const struct keras_layer *layer, const char *key,
 bool keras_numbers(const struct json_value *value, int max, double *out,
                    int *count);
 
-/* A JSON value as text, at most out->len_max bytes of it, for messages. */
+/* A JSON value as text, at most out->len_max bytes of it, for messages; what
+ * every layer has (its name, dtype ...) is left out. */
 void keras_config_print(const struct json_value *value, struct buf *out);
 
 #endif

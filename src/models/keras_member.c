@@ -161,12 +161,21 @@ struct printing {
 
 static void print(const struct json_value *value, int depth, struct buf *out);
 
+/* What every layer has, and what is nothing, says little. */
+static bool is_dull(const char *key, const struct json_value *value)
+{
+    return json_type(value) == JSON_IS_NULL || strcmp(key, "name") == 0 ||
+           strcmp(key, "trainable") == 0 || strcmp(key, "dtype") == 0;
+}
+
 static int print_member(void *user, const char *key,
                         const struct json_value *value, struct err *err)
 {
     struct printing *printing = user;
 
     (void)err;
+    if (is_dull(key, value))
+        return 0;
     if (!printing->is_first)
         buf_add_text(printing->out, ", ");
     printing->is_first = false;

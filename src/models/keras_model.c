@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "models/keras_build.h"
 
-enum { CONFIG_SHOWN_LEN = 120 };
+enum { CONFIG_SHOWN_LEN = 160 };
 
 enum progress { NEW, WAITING, DONE };
 

@@ -173,8 +173,9 @@ static bool ends_with(const char *text, size_t *text_len, const char *end,
     return true;
 }
 
-/* How many of "outer/inner/layer/kernel" a weight's path ends with, from the
- * end; 0 unless both the weight's and the layer's name are there. */
+/* How well a weight's path fits "outer/inner/layer/kernel": twice the number of
+ * names that it ends with, from the end, and one more when it has no others; 0
+ * unless both the weight's and the layer's name are there. */
 static int match(const char *path, const struct keras_layer *layer,
                  const char *name)
 {
@@ -190,7 +191,7 @@ static int match(const char *path, const struct keras_layer *layer,
     for (; layer != NULL && len > 0; layer = layer->parent->owner, parts++)
         if (!ends_with(path, &len, layer->name, strlen(layer->name)))
             break;
-    return parts > 1 ? parts : 0;
+    return parts > 1 ? 2 * parts + (len == 0) : 0;
 }
 
 static const char *text_at(const struct buf *texts, size_t i)
@@ -208,16 +209,16 @@ static int find_nested(const struct keras_weights *weights,
                        const char **out, struct err *err)
 {
     const char *text = weights->names.data;
-    int parts, best = 0;
+    int fit, best = 0;
     bool is_twice = false;
     size_t i;
 
     for (i = 0; i < weights->name_count; i++, text += strlen(text) + 1) {
-        parts = match(text, layer, name);
-        if (parts == 0 || parts < best)
+        fit = match(text, layer, name);
+        if (fit == 0 || fit < best)
             continue;
-        is_twice = parts == best;
-        best = parts;
+        is_twice = fit == best;
+        best = fit;
         *out = text;
     }
     if (best == 0 || is_twice)
