@@ -119,7 +119,7 @@ static int read_record(const struct spill *spill, int64_t offset,
                        struct buf *out, struct err *err)
 {
     struct record_head head;
-    size_t len;
+    size_t len = 0;
     char *to;
     int rc;
 
@@ -148,7 +148,7 @@ static int read_record(const struct spill *spill, int64_t offset,
 static int find_mark(const struct spill *spill, int64_t offset,
                      int64_t *out_offset, struct err *err)
 {
-    size_t len;
+    size_t len = 0;
     char *at;
     int rc;
 
@@ -275,7 +275,7 @@ void spill_info(const struct spill *spill, struct spill_info *out)
 static int read_head(struct spill *spill, struct err *err)
 {
     struct head head;
-    size_t len;
+    size_t len = 0;
     int rc = read_at(spill, &head, sizeof head, 0, &len, err);
 
     if (rc)

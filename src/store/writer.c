@@ -244,6 +244,7 @@ static struct writer *new_writer(struct store *store,
     set_presets(&writer->options);
     check_options(&writer->options);
     writer->store = store;
+    writer->batch_max = writer->options.batch_max;
     writer->queue.count_max = writer->options.queue_max;
     writer->queue.len_max = writer->options.queue_len_max;
     buf_init(&writer->record, SPILL_RECORD_MAX + 1);

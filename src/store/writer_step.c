@@ -17,7 +17,11 @@
 #include "store/rejects.h"
 #include "store/row.h"
 
-enum { NOTICE_US = 60 * 1000 * 1000, DOUBLINGS_MAX = 16 };
+enum {
+    NOTICE_US = 60 * 1000 * 1000,
+    DOUBLINGS_MAX = 16,
+    GROWTH = 4, /* of the next batch after one that was written */
+};
 
 struct batch {
     int count;
@@ -100,9 +104,12 @@ static void set_away(struct writer *writer, bool is_away)
     metrics_set(METRIC_STORE_AWAY, NULL, NULL, is_away);
 }
 
+/* The next attempt is with one row: a server that cuts the connection because
+ * a batch is too long for it looks like one that is away. */
 static void go_away(struct writer *writer, const struct err *err)
 {
     put_off(writer);
+    writer->batch_max = 1;
     if (writer->failure_count == 1 && notice(&writer->away, 1) > 0) {
         log_write(LOG_WARN, "database is away", log_text("error", err->text));
         writer->said_away = true;
@@ -114,6 +121,9 @@ static void come_back(struct writer *writer)
 {
     writer->retry_us = 0;
     writer->failure_count = 0;
+    writer->batch_max = writer->options.batch_max / GROWTH < writer->batch_max
+                            ? writer->options.batch_max
+                            : writer->batch_max * GROWTH;
     if (writer->said_away)
         log_write(LOG_INFO, "database is back");
     writer->said_away = false;
@@ -256,8 +266,7 @@ static int load_from_file(struct writer *writer, struct batch *batch,
     size_t len = 0;
 
     batch->is_from_file = true;
-    while (batch->count < writer->options.batch_max &&
-           len < WRITER_BATCH_LEN_MAX &&
+    while (batch->count < writer->batch_max && len < WRITER_BATCH_LEN_MAX &&
            load_one(writer, batch, &offset, &len, err))
         ;
     return batch->count > 0 ? 0 : (int)err->code;
@@ -274,7 +283,7 @@ static void load_from_queue(struct writer *writer, struct batch *batch)
     node = writer->queue.first;
     count = writer->queue.count;
     pthread_mutex_unlock(&writer->mutex);
-    while (batch->count < count && batch->count < writer->options.batch_max &&
+    while (batch->count < count && batch->count < writer->batch_max &&
            len < WRITER_BATCH_LEN_MAX) {
         /* The last node's link is another thread's to write. */
         if (batch->count > 0)

@@ -32,6 +32,7 @@ struct writer {
     bool is_spill_full;  /* it refused a row since the last attempt to write */
     int64_t retry_us;    /* nothing is written before */
     int failure_count;   /* attempts in a row that failed */
+    int batch_max;       /* rows to try at once; 1 after a failure */
     uint64_t random;
     bool said_away;           /* the log has to be told when it is back */
     int64_t undecoded;        /* whole records of the file that were no rows */

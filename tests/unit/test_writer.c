@@ -151,6 +151,23 @@ TEST(writer_moves_rows_to_the_file_when_memory_is_half_full)
     writer_free(writer);
 }
 
+/* As a server does that closes the connection on a query too long for it. */
+TEST(writer_gets_along_with_a_database_that_cuts_off_large_batches)
+{
+    struct writer_options options = rows_options();
+    struct writer *writer;
+
+    store_fake.room = 5;
+    writer = rows_start(&options);
+    store_fake_set(false, true);
+    rows_add(writer, 0, 200);
+    store_fake_set(false, false);
+    rows_flush(writer);
+    rows_check(200);
+    CHECK(store_fake.count_max >= 4);
+    writer_free(writer);
+}
+
 TEST(writer_flush_says_when_rows_still_wait)
 {
     struct writer_options options = rows_options();

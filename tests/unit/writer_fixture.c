@@ -31,7 +31,7 @@ static int take_rows(const struct store_row *rows, int count, struct err *err)
 {
     int i;
 
-    if (is_away_now())
+    if (is_away_now() || (store_fake.room > 0 && count > store_fake.room))
         return err_set(err, ERR_UNAVAILABLE, "the database is away");
     for (i = 0; i < count; i++)
         if (number_of(&rows[i]) < 0)
@@ -72,7 +72,7 @@ static void reset(void)
 {
     pthread_mutex_lock(&store_fake.mutex);
     store_fake.is_away = store_fake.is_held = false;
-    store_fake.away_percent = store_fake.call_count = 0;
+    store_fake.away_percent = store_fake.call_count = store_fake.room = 0;
     store_fake.count_max = store_fake.count = 0;
     pthread_mutex_unlock(&store_fake.mutex);
 }

@@ -18,6 +18,7 @@ struct store_fake {
     pthread_cond_t changed;
     bool is_away, is_held;
     int away_percent; /* of the calls that find it away nevertheless */
+    int room;         /* rows that a call may have; 0: any number */
     int call_count;
     int count_max;      /* rows of the largest batch */
     int count;          /* of the rows that it was given, */
