@@ -9,13 +9,9 @@
 #include "cache/cache.h"
 #include "cache/flight.h"
 #include "obs/metrics.h"
+#include "obs/trace.h"
 
 enum { PACK_LEN_MAX = 4 << 20 };
-
-static double seconds(int64_t us)
-{
-    return (double)us / 1e6;
-}
 
 static int out_of_memory(struct err *err)
 {
@@ -39,8 +35,7 @@ static int add_similar(const struct model_version *version, int k,
                            version->bundle->embedding_len, k, NULL, arena,
                            &hits, &answer->hit_count, NULL, &search_err);
     answer->times.search_us = clock_us() - begin_us;
-    metrics_observe(METRIC_PHASE_SECONDS, "search", NULL,
-                    seconds(answer->times.search_us));
+    trace_phase("search", begin_us, begin_us + answer->times.search_us);
     answer->hits = hits;
     if (rc == 0)
         return 0;

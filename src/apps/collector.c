@@ -8,7 +8,7 @@
 #include "apps/record.h"
 #include "apps/shadow.h"
 #include "base/clock.h"
-#include "obs/metrics.h"
+#include "obs/trace.h"
 
 void collector_error(const struct http_request *request, const struct err *err,
                      struct http_reply *reply)
@@ -66,8 +66,7 @@ static void write_answer(const struct app *app, struct http_reply *reply,
     json_writer_init(&json, &reply->body);
     answer_write(&json, answer, style);
     answer_items_end(&style->items);
-    metrics_observe(METRIC_PHASE_SECONDS, "serialise", NULL,
-                    (double)(clock_us() - begin_us) / 1e6);
+    trace_phase("serialise", begin_us, clock_us());
 }
 
 static int answer_image(struct app *app, struct http_request *request,
@@ -83,6 +82,7 @@ static int answer_image(struct app *app, struct http_request *request,
     };
     struct record record;
     struct answer answer;
+    int64_t begin_us;
     int rc;
 
     rc = read_options(app, pick->version, request, &options,
@@ -93,8 +93,10 @@ static int answer_image(struct app *app, struct http_request *request,
     if (rc)
         return rc;
     write_answer(app, reply, &answer, &style);
+    begin_us = clock_us();
     record = record_of(request, image->path);
     record_answer(app, pick, &record, &answer);
+    trace_phase("database", begin_us, clock_us());
     shadow_begin(app, pick, &record, &answer, &options, image->file);
     return 0;
 }

@@ -17,7 +17,7 @@
 #include "apps/record.h"
 #include "base/clock.h"
 #include "base/work.h"
-#include "obs/metrics.h"
+#include "obs/trace.h"
 
 enum { SLOT_LEN_MAX = 64 << 20 };
 
@@ -195,8 +195,7 @@ static void write_batch(struct http_reply *reply, const struct batch *batch,
     json_key(&json, "model_version");
     json_put_text(&json, batch->version->bundle->metadata.version);
     json_object_end(&json);
-    metrics_observe(METRIC_PHASE_SECONDS, "serialise", NULL,
-                    (double)(clock_us() - write_us) / 1e6);
+    trace_phase("serialise", write_us, clock_us());
 }
 
 int collector_batch(struct app *app, struct http_request *request,

@@ -5,7 +5,9 @@
 #include <strings.h>
 
 #include "base/json.h"
+#include "base/clock.h"
 #include "blob/blob.h"
+#include "obs/trace.h"
 
 bool collector_is_image(const struct http_part *part)
 {
@@ -46,6 +48,7 @@ static int read_stored(const struct app *app, const char *path,
 {
     size_t len_max = (size_t)(app->config->image_size_max_mb * (1 << 20));
     const char *key;
+    int64_t begin_us;
     int rc;
 
     if (app->blob == NULL)
@@ -54,10 +57,12 @@ static int read_stored(const struct app *app, const char *path,
                        "configured (BLOB_URL or MINIO_HOST); send the image "
                        "itself",
                        path);
+    begin_us = clock_us();
     buf_init(&out->stored, len_max);
     rc = blob_split(app->blob, path, &key, err);
     if (rc == 0)
         rc = blob_read(app->blob, key, &out->stored, err);
+    trace_phase("fetch", begin_us, clock_us());
     if (rc)
         return rc;
     out->file = buf_bytes(&out->stored);

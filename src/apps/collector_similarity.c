@@ -11,7 +11,7 @@
 #include "apps/pick.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "obs/metrics.h"
+#include "obs/trace.h"
 
 enum { SIMILARITY_K_PRESET = 5 };
 
@@ -178,8 +178,7 @@ static int search(const struct app *app, const struct model_version *version,
     if (rc)
         return rc;
     search_us = clock_us() - begin_us;
-    metrics_observe(METRIC_PHASE_SECONDS, "search", NULL,
-                    (double)search_us / 1e6);
+    trace_phase("search", begin_us, begin_us + search_us);
     write_found(reply, app, &query, hits, count, search_us, info.type,
                 is_exact);
     return 0;

@@ -4,12 +4,7 @@
 #include "apps/checks.h"
 #include "base/clock.h"
 #include "image/decode.h"
-#include "obs/metrics.h"
-
-static double seconds(int64_t us)
-{
-    return (double)us / 1e6;
-}
+#include "obs/trace.h"
 
 static int out_of_memory(struct err *err)
 {
@@ -56,6 +51,7 @@ static int run(const struct bundle *bundle, const struct image *image,
     struct bundle_class *top = arena_try(arena, (size_t)top_k, sizeof *top);
     struct bundle_times times = {0};
     float *embedding = NULL;
+    int64_t inference_us; /* when it began */
     int rc;
 
     if (bundle->embedding_len > 0) {
@@ -76,10 +72,9 @@ static int run(const struct bundle *bundle, const struct image *image,
     answer->embedding = embedding;
     answer->times.preprocess_us = times.preprocess_us;
     answer->times.inference_us = times.inference_us;
-    metrics_observe(METRIC_PHASE_SECONDS, "preprocess", NULL,
-                    seconds(times.preprocess_us));
-    metrics_observe(METRIC_PHASE_SECONDS, "inference", NULL,
-                    seconds(times.inference_us));
+    inference_us = clock_us() - times.inference_us;
+    trace_phase("preprocess", inference_us - times.preprocess_us, inference_us);
+    trace_phase("inference", inference_us, inference_us + times.inference_us);
     return 0;
 }
 
@@ -93,10 +88,13 @@ static int judge_image(const struct app *app, const struct bundle *bundle,
     const struct image *image = input->image;
     struct image *crop = NULL;
     const float *scores = NULL;
+    int64_t begin_us = clock_us();
     int rc = 0;
 
-    if (app->checks != NULL)
+    if (app->checks != NULL) {
         rc = checks_run(app->checks, input, arena, &answer->checks, &crop, err);
+        trace_phase("checks", begin_us, clock_us());
+    }
     if (rc == 0 && options->deadline_us != 0 &&
         clock_us() > options->deadline_us)
         rc = err_set(err, ERR_TIMEOUT,
@@ -125,8 +123,7 @@ int compute_answer(const struct app *app, const struct bundle *bundle,
     if (rc)
         return rc;
     answer->times.decode_us = clock_us() - begin_us;
-    metrics_observe(METRIC_PHASE_SECONDS, "decode", NULL,
-                    seconds(answer->times.decode_us));
+    trace_phase("decode", begin_us, begin_us + answer->times.decode_us);
     answer->width_px = image->source_width_px;
     answer->height_px = image->source_height_px;
     input.image = image;

@@ -217,6 +217,12 @@ const struct option config_options[] = {
      "text|json", false, false, "Form of a line: key=value text or a JSON object."},
     {"LOG_FILE", "log-file", OPTION_TEXT, FIELD(log_file), "", 0, TEXT_MAX, NULL, true, false,
      "File to append the log to, opened anew on SIGHUP; empty: standard error."},
+    TEXT("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-endpoint", trace_endpoint, "",
+         "Address of an OpenTelemetry collector for traces, as http://HOST:4318; empty: none are made."),
+    TEXT("OTEL_SERVICE_NAME", "otel-service-name", trace_service, "olho",
+         "Name of this service in traces."),
+    REAL("OTEL_TRACES_SAMPLER_ARG", "trace-ratio", trace_ratio, "1", 0, 1,
+         "Share of the requests that are traced, of those whose caller does not say."),
 };
 /* clang-format on */
 

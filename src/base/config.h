@@ -125,6 +125,9 @@ struct config {
     int64_t log_level;
     int64_t log_format;
     char *log_file;
+    char *trace_endpoint;
+    char *trace_service;
+    double trace_ratio;
 };
 
 /* What becomes of an image that fails a check; the choices of QUALITY_MODE. */

@@ -17,6 +17,7 @@
 #include "cache/flight.h"
 #include "models/rollout.h"
 #include "models/stored.h"
+#include "obs/trace.h"
 #include "store/writer.h"
 
 enum {
@@ -227,9 +228,14 @@ static void add_row(const struct app *app, int arm)
 
 int backends_open(struct app *app, struct err *err)
 {
+    struct trace_options traces = {app->config->trace_endpoint,
+                                   app->config->trace_service,
+                                   app->config->trace_ratio};
     int i, rc;
 
-    rc = stored_open(app->config, NULL, &app->blob, err);
+    rc = trace_open(&traces, err);
+    if (rc == 0)
+        rc = stored_open(app->config, NULL, &app->blob, err);
     if (rc == 0)
         rc = open_database(app, err);
     if (rc == 0)
@@ -257,6 +263,7 @@ void backends_close(struct app *app)
     checks_close(app->checks);
     blob_close(app->blob);
     rollout_free(app->rollout);
+    trace_close();
     app->background = NULL;
     app->shadow_pool = NULL;
     app->items = NULL;

@@ -11,6 +11,7 @@
 #include "http/admit.h"
 #include "http/header.h"
 #include "obs/metrics.h"
+#include "obs/trace.h"
 
 static const char *route_label(const struct exchange *exchange)
 {
@@ -342,14 +343,28 @@ static int handle(struct exchange *exchange, struct err *err)
 
 void exchange_run(struct exchange *exchange, enum work_outcome outcome)
 {
+    const char *parent = http_header(&exchange->request, "traceparent");
+    struct trace trace = {.is_on = false};
+    struct trace_request traced;
     struct err err = {0};
     int rc;
 
     assert(exchange->state == EXCHANGE_WORKING);
+    /* Health and metrics are asked for every few seconds. */
+    if (!exchange->fields.match.route->is_inline)
+        trace_begin(&trace, parent, exchange->request.received_us);
     log_set_request(exchange->request.id);
     rc = outcome == WORK_RUN ? handle(exchange, &err)
                              : refuse(exchange, outcome, &err);
     log_set_request(NULL);
+    traced = (struct trace_request){
+        .method = exchange->request.method,
+        .route = route_label(exchange),
+        .request_id = exchange->request.id,
+        .status = rc != 0 ? err_http(err.code) : exchange->reply.status,
+        .error = rc != 0 ? err.text : NULL,
+    };
+    trace_end(&trace, &traced);
     if (rc != 0) {
         exchange_fail(exchange, &err);
         return;

@@ -47,6 +47,7 @@ enum { METRICS_SERIES_MAX = 256 };
     X(SHADOW_SKIPPED,    COUNTER,   "olho_shadow_skipped_total", NULL, NULL, "Requests that the version which only watches was not asked, because its queue was full.") \
     X(MODEL_UPDATES,     COUNTER,   "olho_model_updates_total", "outcome", NULL, "Updates of the model while it served: ok or failed.") \
     X(ROLLBACKS,         COUNTER,   "olho_ab_rollbacks_total", "model", NULL, "Versions taken out because they were worse.") \
+    X(TRACES,            COUNTER,   "olho_traces_total", "outcome", NULL, "Traces of requests: sent, or dropped because the collector was away or the queue full.") \
     X(MODEL_READY,       GAUGE,     "olho_model_ready", "model", NULL, "1 when the model is loaded.") \
     X(STORE_ROWS,        COUNTER,   "olho_store_rows_total", "outcome", NULL, "Rows for the database: written, spilled to the file, rejected by it, dropped, or damaged in the file.") \
     X(STORE_WAITING,     GAUGE,     "olho_store_waiting", NULL, NULL, "Rows that wait in memory for the database now.") \

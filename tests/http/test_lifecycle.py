@@ -178,6 +178,7 @@ def test_more_upload_memory_than_allowed_is_refused(serve):
     ({"FLASK_PORT": "70000"}, "FLASK_PORT"), ({"WORKERS": "many"}, "WORKERS"),
     ({"TIMEOUT": "-1"}, "TIMEOUT"), ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
     ({"CONFIDENCE_THRESHOLD": "nan"}, "CONFIDENCE_THRESHOLD"),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "127.0.0.1:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
     ({"QUEUE_MAX": "1e3"}, "QUEUE_MAX"), ({"DECODE_EXACT": "2"}, "DECODE_EXACT"),
     ({"IMAGE_SIDE_MIN": "900", "IMAGE_SIDE_MAX": "800"}, "IMAGE_SIDE_MIN")])
 def test_a_wrong_setting_stops_the_start_and_is_named(room, env, name):
