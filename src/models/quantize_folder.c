@@ -187,41 +187,6 @@ static void write_report(struct json_writer *json, const void *from)
     json_object_end(json);
 }
 
-/* Checksums of the folder's files. */
-struct sums {
-    const char *dir;
-    struct json_writer *json;
-    int rc;
-    struct err *err;
-};
-
-static int add_sum(void *user, const char *path, struct err *err)
-{
-    struct sums *sums = user;
-    const char *name = strrchr(path, '/') + 1;
-    char sum[HASH_HEX_LEN + 1];
-    int rc;
-
-    if (strcmp(name, "metadata.json") == 0)
-        return 0;
-    rc = hash_file(path, sum, err);
-    if (rc == 0)
-        put_text(sums->json, name, sum);
-    return rc;
-}
-
-static void write_sums(struct json_writer *json, const void *from)
-{
-    struct sums sums = *(const struct sums *)from;
-
-    json_object_begin(json);
-    sums.json = json;
-    *((const struct sums *)from)->err = (struct err){0};
-    if (file_walk(sums.dir, add_sum, &sums, sums.err) != 0)
-        json->out->is_broken = true;
-    json_object_end(json);
-}
-
 typedef void write_fn(struct json_writer *json, const void *from);
 
 static int set(const char *dir, const char *key, write_fn *write,
@@ -234,9 +199,42 @@ static int set(const char *dir, const char *key, write_fn *write,
     buf_init(&text, MEMBER_LEN_MAX);
     json_writer_init(&json, &text);
     write(&json, from);
-    rc = err->code != ERR_OK ? (int)err->code : buf_check(&text, err);
+    rc = buf_check(&text, err);
     if (rc == 0)
         rc = metadata_file_set(dir, key, buf_bytes(&text), err);
+    buf_release(&text);
+    return rc;
+}
+
+static int add_sum(void *user, const char *path, struct err *err)
+{
+    const char *name = strrchr(path, '/') + 1;
+    char sum[HASH_HEX_LEN + 1];
+    int rc;
+
+    if (strcmp(name, "metadata.json") == 0)
+        return 0;
+    rc = hash_file(path, sum, err);
+    if (rc == 0)
+        put_text(user, name, sum);
+    return rc;
+}
+
+static int set_sums(const char *dir, struct err *err)
+{
+    struct json_writer json;
+    struct buf text;
+    int rc;
+
+    buf_init(&text, MEMBER_LEN_MAX);
+    json_writer_init(&json, &text);
+    json_object_begin(&json);
+    rc = file_walk(dir, add_sum, &json, err);
+    json_object_end(&json);
+    if (rc == 0)
+        rc = buf_check(&text, err);
+    if (rc == 0)
+        rc = metadata_file_set(dir, "sha256", buf_bytes(&text), err);
     buf_release(&text);
     return rc;
 }
@@ -260,7 +258,6 @@ int quantize_folder_describe(const struct bundle *bundle, const char *dir,
                              struct err *err)
 {
     const struct metadata *metadata = &bundle->metadata;
-    struct sums sums = {.dir = dir, .err = err};
     char version[METADATA_NAME_MAX], created[CLOCK_TEXT_LEN];
     const struct {
         const char *key;
@@ -275,7 +272,6 @@ int quantize_folder_describe(const struct bundle *bundle, const char *dir,
         {"quantized", write_text,
          mode == QUANTIZE_STATIC ? "int8-static" : "int8-weights"},
         {"quantization", write_report, report},
-        {"sha256", write_sums, &sums},
     };
     size_t i;
     int rc = 0;
@@ -290,7 +286,7 @@ int quantize_folder_describe(const struct bundle *bundle, const char *dir,
         rc = set(dir, "input", write_input, metadata, err);
     if (rc == 0 && !knows(metadata, KNOWN_SCORES | KNOWN_ACTIVATION))
         rc = set(dir, "output", write_output, bundle, err);
-    return rc;
+    return rc ? rc : set_sums(dir, err);
 }
 
 int quantize_folder_keep(const char *dir, const char *out_dir, struct err *err)

@@ -39,8 +39,22 @@ static const struct {
     {"Transpose", QUANTIZE_SAME, FIRST},
     {"Squeeze", QUANTIZE_SAME, FIRST},
     {"Unsqueeze", QUANTIZE_SAME, FIRST},
+    {"Resize", QUANTIZE_SAME, FIRST},
     {"Relu", QUANTIZE_CLAMP, FIRST},
     {"Clip", QUANTIZE_CLAMP, FIRST},
+    /* ONNX Runtime has no integer form of these; the Conv before one has. */
+    {"BatchNormalization", QUANTIZE_END, FIRST},
+    {"Div", QUANTIZE_END, ALL},
+    {"Elu", QUANTIZE_END, FIRST},
+    {"Gelu", QUANTIZE_END, FIRST},
+    {"HardSigmoid", QUANTIZE_END, FIRST},
+    {"HardSwish", QUANTIZE_END, FIRST},
+    {"Pad", QUANTIZE_END, FIRST},
+    {"PRelu", QUANTIZE_END, FIRST},
+    {"ReduceMean", QUANTIZE_END, FIRST},
+    {"Slice", QUANTIZE_END, FIRST},
+    {"Sub", QUANTIZE_END, ALL},
+    {"Tanh", QUANTIZE_END, FIRST},
 };
 
 static int find_op(const struct onnx_node *node)

@@ -425,6 +425,35 @@ TEST(quantize_plan_gives_one_scale_to_what_is_only_moved)
     onnx_free(graph);
 }
 
+/* What has no integer form reads and gives 8 bits between two that have. */
+TEST(quantize_plan_lets_a_float_node_stand_between_8_bit_ones)
+{
+    struct onnx_graph *graph = onnx_new();
+    struct quantize_plan *plan;
+
+    onnx_add_graph_input(graph, "image", ONNX_FLOAT,
+                         (int64_t[]){1, 3, SIDE, SIDE}, 4);
+    onnx_add_graph_output(graph, "y", ONNX_FLOAT, NULL, -1);
+    add_random(graph, "w", (int64_t[]){3, 3, 1, 1}, 4, 1);
+    onnx_add(graph, "Tanh", "begin", "image", NULL, NULL, NULL);
+    add_conv(graph, "a", "begin", "w", NULL, 1, 0);
+    onnx_add(graph, "HardSwish", "b", "a", NULL, NULL, NULL);
+    add_conv(graph, "c", "b", "w", NULL, 1, 0);
+    onnx_add(graph, "Tanh", "y", "c", NULL, NULL, NULL);
+    plan = make_plan(graph);
+    CHECK_INT(plan->roles[0], QUANTIZE_NOT);
+    CHECK_INT(plan->roles[1], QUANTIZE_HEAVY);
+    CHECK_INT(plan->roles[2], QUANTIZE_END);
+    CHECK_INT(plan->roles[3], QUANTIZE_END);
+    CHECK_INT(plan->roles[4], QUANTIZE_NOT);
+    CHECK(find_place(plan, "begin") != NULL);
+    CHECK(find_place(plan, "a") != NULL);
+    CHECK(find_place(plan, "b") != NULL);
+    CHECK_INT(plan->place_count, 3);
+    quantize_plan_free(plan);
+    onnx_free(graph);
+}
+
 TEST(quantize_plan_refuses_a_network_without_weights)
 {
     struct onnx_graph *graph = onnx_new();
