@@ -13,7 +13,7 @@
 #include "cmd/command.h"
 #include "cmd/terminal.h"
 #include "models/metadata_file.h"
-#include "models/sample.h"
+#include "models/model_sample.h"
 #include "models/source.h"
 #include "models/versions.h"
 
@@ -188,9 +188,9 @@ static int find_dir(const struct arguments *arguments, const char *word,
                         : versions_current(root, out, err);
 }
 
-static void print_result(const struct sample_result *result)
+static void print_result(const struct model_sample_result *result)
 {
-    const struct sample *said = &result->said;
+    const struct model_sample *said = &result->said;
 
     printf("sample     %s\n", said->image[0] != '\0' ? said->image : "noise");
     printf("score      \"%s\" %.6f, was %.6f, may differ by %g\n",
@@ -223,8 +223,8 @@ static int open_model(const struct config *config, const char *dir,
 static int check_sample(const struct bundle *bundle, const char *dir,
                         struct err *err)
 {
-    struct sample_result result;
-    int rc = sample_check(bundle, dir, &result, err);
+    struct model_sample_result result;
+    int rc = model_sample_check(bundle, dir, &result, err);
 
     if (rc == ERR_NOT_FOUND) {
         *err = (struct err){0};
@@ -257,12 +257,12 @@ static int write_sample(const struct config *config, const char *dir,
                         const char *image, struct err *err)
 {
     struct bundle *bundle = NULL;
-    struct sample sample;
+    struct model_sample sample;
     int rc;
 
     rc = open_model(config, dir, &bundle, err);
     if (rc == 0)
-        rc = sample_write(bundle, dir, image, &sample, err);
+        rc = model_sample_write(bundle, dir, image, &sample, err);
     if (rc == 0)
         printf("sample     stored in %s: %s is \"%s\" with %.6f\n", dir,
                sample.image[0] != '\0' ? sample.image : "noise",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "models/sample.h"
+#include "models/model_sample.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static uint64_t draw(uint64_t *state)
     return x ^ x >> 31;
 }
 
-static int make_noise(const struct sample *sample, struct image **out,
+static int make_noise(const struct model_sample *sample, struct image **out,
                       struct err *err)
 {
     struct image *image = NULL;
@@ -69,7 +69,7 @@ static int read_image(const char *path, struct image **out, struct err *err)
     return rc;
 }
 
-static int make_image(const char *dir, const struct sample *sample,
+static int make_image(const char *dir, const struct model_sample *sample,
                       struct image **out, struct err *err)
 {
     char path[FILE_PATH_MAX];
@@ -83,12 +83,12 @@ static int make_image(const char *dir, const struct sample *sample,
 
 /* --- running --- */
 
-static void project(const float *embedding, int len, struct sample *out)
+static void project(const float *embedding, int len, struct model_sample *out)
 {
     int i, k;
 
-    out->projection_count = SAMPLE_PROJECTIONS;
-    for (k = 0; k < SAMPLE_PROJECTIONS; k++) {
+    out->projection_count = MODEL_SAMPLE_PROJECTIONS;
+    for (k = 0; k < MODEL_SAMPLE_PROJECTIONS; k++) {
         uint64_t state = (uint64_t)k;
 
         out->projections[k] = 0;
@@ -112,7 +112,7 @@ static int find_class(const struct bundle *bundle, const char *name)
 /* Fills *out with what the model says: of the class of that number, or of the
  * best one (-1). */
 static int run(const struct bundle *bundle, const struct image *image,
-               int class_id, struct sample *out, struct err *err)
+               int class_id, struct model_sample *out, struct err *err)
 {
     size_t embedding_len =
         bundle->embedding_len > 0 ? (size_t)bundle->embedding_len : 1;
@@ -164,37 +164,37 @@ static int take_text(const struct json_value *object, const char *key,
     return 0;
 }
 
-static int take_projections(const struct json_value *list, struct sample *out,
-                            struct err *err)
+static int take_projections(const struct json_value *list,
+                            struct model_sample *out, struct err *err)
 {
     int i;
 
     if (list == NULL || json_type(list) == JSON_IS_NULL)
         return 0;
     if (json_type(list) != JSON_IS_ARRAY ||
-        json_count(list) != SAMPLE_PROJECTIONS)
+        json_count(list) != MODEL_SAMPLE_PROJECTIONS)
         return err_set(err, ERR_UNPROCESSABLE,
                        "embedding must be a list of %d numbers",
-                       SAMPLE_PROJECTIONS);
-    for (i = 0; i < SAMPLE_PROJECTIONS; i++)
+                       MODEL_SAMPLE_PROJECTIONS);
+    for (i = 0; i < MODEL_SAMPLE_PROJECTIONS; i++)
         if (!json_number(json_at(list, (size_t)i), &out->projections[i]))
             return err_set(err, ERR_UNPROCESSABLE,
                            "embedding must be a list of %d numbers",
-                           SAMPLE_PROJECTIONS);
-    out->projection_count = SAMPLE_PROJECTIONS;
+                           MODEL_SAMPLE_PROJECTIONS);
+    out->projection_count = MODEL_SAMPLE_PROJECTIONS;
     return 0;
 }
 
-static int take_sample(const struct json_value *object, struct sample *out,
-                       struct err *err)
+static int take_sample(const struct json_value *object,
+                       struct model_sample *out, struct err *err)
 {
     int rc;
 
-    *out = (struct sample){.seed = NOISE_SEED,
-                           .width_px = NOISE_SIDE_PX,
-                           .height_px = NOISE_SIDE_PX,
-                           .score = NAN,
-                           .tolerance = tolerance_preset};
+    *out = (struct model_sample){.seed = NOISE_SEED,
+                                 .width_px = NOISE_SIDE_PX,
+                                 .height_px = NOISE_SIDE_PX,
+                                 .score = NAN,
+                                 .tolerance = tolerance_preset};
     rc = take_text(object, "image", out->image, sizeof out->image, err);
     if (rc == 0)
         rc = take_text(object, "class", out->class_name, sizeof out->class_name,
@@ -221,7 +221,8 @@ static int take_sample(const struct json_value *object, struct sample *out,
     return rc ? err_wrap(err, "sample") : 0;
 }
 
-static int read_sample(const char *dir, struct sample *out, struct err *err)
+static int read_sample(const char *dir, struct model_sample *out,
+                       struct err *err)
 {
     struct json_value *document = NULL;
     const struct json_value *object;
@@ -244,8 +245,8 @@ static int read_sample(const char *dir, struct sample *out, struct err *err)
 
 /* --- comparing --- */
 
-static double compare_projections(const struct sample *a,
-                                  const struct sample *b)
+static double compare_projections(const struct model_sample *a,
+                                  const struct model_sample *b)
 {
     double most = 0;
     int i;
@@ -256,9 +257,9 @@ static double compare_projections(const struct sample *a,
     return most;
 }
 
-static int compare(struct sample_result *result, struct err *err)
+static int compare(struct model_sample_result *result, struct err *err)
 {
-    const struct sample *said = &result->said, *got = &result->got;
+    const struct model_sample *said = &result->said, *got = &result->got;
 
     if (said->projection_count > 0 && got->projection_count == 0)
         return err_set(err, ERR_UNPROCESSABLE,
@@ -279,13 +280,13 @@ static int compare(struct sample_result *result, struct err *err)
     return 0;
 }
 
-int sample_check(const struct bundle *bundle, const char *dir,
-                 struct sample_result *out, struct err *err)
+int model_sample_check(const struct bundle *bundle, const char *dir,
+                       struct model_sample_result *out, struct err *err)
 {
     struct image *image = NULL;
     int class_id, rc;
 
-    *out = (struct sample_result){0};
+    *out = (struct model_sample_result){0};
     rc = read_sample(dir, &out->said, err);
     if (rc)
         return rc;
@@ -305,7 +306,8 @@ int sample_check(const struct bundle *bundle, const char *dir,
 
 /* --- writing --- */
 
-static int store(const char *dir, const struct sample *sample, struct err *err)
+static int store(const char *dir, const struct model_sample *sample,
+                 struct err *err)
 {
     struct json_writer json;
     struct buf text;
@@ -347,8 +349,8 @@ static int store(const char *dir, const struct sample *sample, struct err *err)
 }
 
 /* Copies an image into the folder, called by its format. */
-static int copy_image(const char *dir, const char *path, struct sample *sample,
-                      struct err *err)
+static int copy_image(const char *dir, const char *path,
+                      struct model_sample *sample, struct err *err)
 {
     char to[FILE_PATH_MAX];
     struct buf data;
@@ -370,13 +372,14 @@ static int copy_image(const char *dir, const char *path, struct sample *sample,
     return rc;
 }
 
-int sample_write(const struct bundle *bundle, const char *dir,
-                 const char *image_path, struct sample *out, struct err *err)
+int model_sample_write(const struct bundle *bundle, const char *dir,
+                       const char *image_path, struct model_sample *out,
+                       struct err *err)
 {
-    struct sample sample = {.seed = NOISE_SEED,
-                            .width_px = NOISE_SIDE_PX,
-                            .height_px = NOISE_SIDE_PX,
-                            .tolerance = tolerance_preset};
+    struct model_sample sample = {.seed = NOISE_SEED,
+                                  .width_px = NOISE_SIDE_PX,
+                                  .height_px = NOISE_SIDE_PX,
+                                  .tolerance = tolerance_preset};
     struct image *image = NULL;
     int rc;
 

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "models/sample.h"
+#include "models/model_sample.h"
 #include "test.h"
 
 /* The bundled model; its sample is in a folder of the test. */
@@ -38,66 +38,70 @@ static void put(const char *text)
     CHECK_OK(file_write(path, bytes_of_text(text), &err), err);
 }
 
-TEST(sample_of_noise_is_found_again)
+TEST(model_sample_of_noise_is_found_again)
 {
     struct fixture fixture;
-    struct sample_result result;
-    struct sample sample;
+    struct model_sample_result result;
+    struct model_sample sample;
     struct err err = {0};
 
     open_fixture(&fixture);
-    CHECK_ERR(sample_check(fixture.bundle, test_dir(), &result, &err),
+    CHECK_ERR(model_sample_check(fixture.bundle, test_dir(), &result, &err),
               ERR_NOT_FOUND);
     CHECK_HAS(err.text, "has no sample");
     err = (struct err){0};
-    CHECK_OK(sample_write(fixture.bundle, test_dir(), NULL, &sample, &err),
+    CHECK_OK(
+        model_sample_write(fixture.bundle, test_dir(), NULL, &sample, &err),
+        err);
+    CHECK_INT(sample.projection_count, MODEL_SAMPLE_PROJECTIONS);
+    CHECK_OK(model_sample_check(fixture.bundle, test_dir(), &result, &err),
              err);
-    CHECK_INT(sample.projection_count, SAMPLE_PROJECTIONS);
-    CHECK_OK(sample_check(fixture.bundle, test_dir(), &result, &err), err);
     CHECK_TEXT(result.said.class_name, sample.class_name);
     CHECK(result.score_difference <= 1e-6);
     CHECK(result.embedding_difference <= 1e-6);
     close_fixture(&fixture);
 }
 
-TEST(sample_of_the_bundled_model_is_answered_as_it_was)
+TEST(model_sample_of_the_bundled_model_is_answered_as_it_was)
 {
     struct config config = {0};
     struct bundle *bundle = NULL;
-    struct sample_result result;
+    struct model_sample_result result;
     struct err err = {0};
 
     option_preset(config_options, config_option_count, &config);
     CHECK_OK(bundle_open("models/mobilenet_v2", &config, &bundle, &err), err);
-    CHECK_OK(sample_check(bundle, bundle->dir, &result, &err), err);
+    CHECK_OK(model_sample_check(bundle, bundle->dir, &result, &err), err);
     CHECK_TEXT(result.got.class_name, "velvet");
     bundle_close(bundle);
     config_release(&config);
 }
 
-TEST(sample_image_is_copied_and_found_again)
+TEST(model_sample_image_is_copied_and_found_again)
 {
     char path[FILE_PATH_MAX];
     struct fixture fixture;
-    struct sample_result result;
-    struct sample sample;
+    struct model_sample_result result;
+    struct model_sample sample;
     struct err err = {0};
 
     open_fixture(&fixture);
-    CHECK_OK(sample_write(fixture.bundle, test_dir(),
-                          test_data("photos/cat_720p.jpg"), &sample, &err),
+    CHECK_OK(model_sample_write(fixture.bundle, test_dir(),
+                                test_data("photos/cat_720p.jpg"), &sample,
+                                &err),
              err);
     CHECK_TEXT(sample.image, "sample.jpeg");
     CHECK_OK(file_join(test_dir(), sample.image, path, &err), err);
     CHECK(file_exists(path));
-    CHECK_OK(sample_check(fixture.bundle, test_dir(), &result, &err), err);
+    CHECK_OK(model_sample_check(fixture.bundle, test_dir(), &result, &err),
+             err);
     CHECK_HAS(result.said.class_name, "cat");
     CHECK_INT(unlink(path), 0);
-    CHECK(sample_check(fixture.bundle, test_dir(), &result, &err) != 0);
+    CHECK(model_sample_check(fixture.bundle, test_dir(), &result, &err) != 0);
     close_fixture(&fixture);
 }
 
-TEST(sample_that_is_answered_otherwise_is_refused)
+TEST(model_sample_that_is_answered_otherwise_is_refused)
 {
     static const struct {
         const char *text, *part;
@@ -120,7 +124,7 @@ TEST(sample_that_is_answered_otherwise_is_refused)
          "embedding differs"},
     };
     struct fixture fixture;
-    struct sample_result result;
+    struct model_sample_result result;
     size_t i;
 
     open_fixture(&fixture);
@@ -128,34 +132,34 @@ TEST(sample_that_is_answered_otherwise_is_refused)
         struct err err = {0};
 
         put(cases[i].text);
-        CHECK_ERR(sample_check(fixture.bundle, test_dir(), &result, &err),
+        CHECK_ERR(model_sample_check(fixture.bundle, test_dir(), &result, &err),
                   ERR_UNPROCESSABLE);
         CHECK_HAS(err.text, cases[i].part);
     }
     close_fixture(&fixture);
 }
 
-TEST(sample_image_that_cannot_be_read_changes_nothing)
+TEST(model_sample_image_that_cannot_be_read_changes_nothing)
 {
     char path[FILE_PATH_MAX];
     struct fixture fixture;
-    struct sample sample = {.score = 5};
+    struct model_sample sample = {.score = 5};
     struct err err = {0};
 
     open_fixture(&fixture);
-    CHECK(sample_write(fixture.bundle, test_dir(), test_data("README.md"),
-                       &sample, &err) != 0);
+    CHECK(model_sample_write(fixture.bundle, test_dir(), test_data("README.md"),
+                             &sample, &err) != 0);
     CHECK_NEAR(sample.score, 5, 0);
     CHECK_OK(file_join(test_dir(), "metadata.json", path, &err), err);
     CHECK(!file_exists(path));
     close_fixture(&fixture);
 }
 
-TEST(sample_survives_torture)
+TEST(model_sample_survives_torture)
 {
     struct fixture fixture;
-    struct sample_result result;
-    struct sample sample;
+    struct model_sample_result result;
+    struct model_sample sample;
     long nth, tries;
 
     open_fixture(&fixture);
@@ -164,9 +168,10 @@ TEST(sample_survives_torture)
         int rc;
 
         mem_fail_at(nth);
-        rc = sample_write(fixture.bundle, test_dir(), NULL, &sample, &err);
+        rc =
+            model_sample_write(fixture.bundle, test_dir(), NULL, &sample, &err);
         if (rc == 0)
-            rc = sample_check(fixture.bundle, test_dir(), &result, &err);
+            rc = model_sample_check(fixture.bundle, test_dir(), &result, &err);
         tries = mem_tries();
         mem_fail_at(0);
         CHECK(rc == 0 || err.text[0] != '\0');
