@@ -177,6 +177,35 @@ EVERY_SERVER(a_cut_in_the_middle_leaves_all_rows_or_none)
     store_proxy_free(proxy);
 }
 
+EVERY_SERVER(a_migration_that_is_cut_anywhere_is_finished_by_the_next)
+{
+    static const int64_t cuts[] = {50,   400,  900,  1500, 2200, 2500,
+                                   2800, 3100, 3500, 4000, 4600, 5200};
+    char url[STORE_URL_MAX];
+    struct store_proxy *proxy = proxy_to(fixture, url);
+    struct store *store = open_with(url, store_fixture_options());
+    struct store_state state;
+    struct err err = {0};
+    int failed = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        err = (struct err){0};
+        store_proxy_cut_after(proxy, cuts[i]);
+        failed += store_migrate(store, NULL, &err) != 0;
+        store_proxy_set(proxy, STORE_PROXY_PASS);
+    }
+    CHECK(failed >= 3);
+    err = (struct err){0};
+    CHECK_OK(store_migrate(store, NULL, &err), err);
+    CHECK_OK(store_state(store, &state, &err), err);
+    CHECK_INT(state.version, state.version_latest);
+    CHECK(!state.is_adopted);
+    CHECK_OK(store_write(store, &prediction, 1, &err), err);
+    store_close(store);
+    store_proxy_free(proxy);
+}
+
 EVERY_SERVER(a_start_without_the_server_heals)
 {
     char url[STORE_URL_MAX];

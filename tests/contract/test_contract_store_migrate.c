@@ -213,3 +213,24 @@ EVERY_STORE(a_column_that_nobody_can_fill_is_named)
     CHECK_HAS(err.text, "predictions.loja");
     store_close(store);
 }
+
+/* MariaDB commits each CREATE TABLE, so that a program which was killed leaves
+ * some of its tables. */
+EVERY_STORE(a_migration_that_was_killed_is_finished)
+{
+    struct store *store = store_fixture_migrated(fixture);
+    struct store_state state;
+    struct err err = {0};
+    int applied = 0;
+
+    store_fixture_sql(store, "DROP TABLE feedback");
+    store_fixture_sql(store, "DROP TABLE predictions");
+    store_fixture_sql(store, "DELETE FROM olho_migrations WHERE version > 0");
+    CHECK_OK(store_migrate(store, &applied, &err), err);
+    CHECK_INT(applied, LATEST);
+    CHECK_OK(store_state(store, &state, &err), err);
+    CHECK_INT(state.version, LATEST);
+    CHECK(!state.is_adopted);
+    store_fixture_write(store, &store_fixture_prediction);
+    store_close(store);
+}

@@ -171,3 +171,25 @@ EVERY_STORE(records_that_are_none_are_refused)
     CHECK_INT(added, -1);
     store_close(store);
 }
+
+/* A column with a time zone, which another program may have made, is written
+ * by PostgreSQL with one. */
+EVERY_STORE(times_are_exported_in_one_form)
+{
+    struct store *store = store_fixture_migrated(fixture);
+    const struct store_row row = store_fixture_feedback("r", "carro");
+    struct records records;
+    struct err err = {0};
+
+    if (strcmp(fixture->scheme, "postgres") == 0)
+        store_fixture_sql(store, "ALTER TABLE feedback ALTER created_at TYPE "
+                                 "timestamptz");
+    store_fixture_write(store, &row);
+    records_init(&records);
+    CHECK_OK(store_scan_table(store, "feedback", keep, &records, &err), err);
+    CHECK_INT(records.count, 1);
+    CHECK_TEXT(cell_of(&records.list[0], "created_at")->data,
+               "2025-11-21 12:00:00.123");
+    records_release(&records);
+    store_close(store);
+}
