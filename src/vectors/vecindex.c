@@ -372,7 +372,7 @@ void vecindex_info(struct vecindex *index, struct vecindex_info *out)
         .count = data->count,
         .dim = data->dim,
         .is_exact = index->type == VECINDEX_FLAT,
-        .has_ids = index->by_id != NULL,
+        .has_ids = index->has_ids,
         .nlist = is_lists ? (int)data->ivf.list_count : 0,
         .nprobe = is_lists ? index->nprobe : 0,
         .links = is_graph ? data->graph.starts[1] / 2 : 0,

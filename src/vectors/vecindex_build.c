@@ -219,6 +219,8 @@ static int sort_ids(struct vecindex *index, struct err *err)
         sorted[i] = (struct id_place){vecindex_id(index, i), i};
     qsort(sorted, (size_t)count, sizeof *sorted, by_id);
     index->by_id = sorted;
+    for (i = 0; i < count; i++)
+        index->has_ids = index->has_ids || sorted[i].id != i;
     return 0;
 }
 
@@ -422,6 +424,7 @@ static int strip(struct vecindex *index, struct err *err)
     index->list_begins = NULL;
     mem_free(index->by_id);
     index->by_id = NULL;
+    index->has_ids = false;
     return 0;
 }
 

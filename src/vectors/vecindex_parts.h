@@ -35,6 +35,7 @@ struct vecindex {
     int64_t *list_begins;     /* owned; IVFFlat: the place of each list's first
                                * row, and the count */
     struct id_place *by_id;   /* owned, sorted; NULL: ids are places */
+    bool has_ids;             /* ids are not simply 0..count-1 */
     struct hnsw_pool *visits; /* owned; HNSW */
 };
 
