@@ -238,12 +238,17 @@ reference: ## make the reference numbers of tests/data again and compare
 	    echo "setup: fetching what the references were made with" && \
 	    python3 -m venv $(BUILD)/reference/venv && \
 	    $(REFERENCE_PYTHON) -m pip install -q \
-	        -r tests/data/transform/requirements.txt faiss-cpu==1.15.1 && \
+	        -r tests/data/transform/requirements.txt faiss-cpu==1.15.1 \
+	        scipy==1.17.1 statsmodels==0.15.0 && \
 	    touch $(BUILD)/reference/venv/made; }
 	@$(REFERENCE_PYTHON) tools/make_transform_reference.py --check
 	@$(REFERENCE_PYTHON) tools/make_flat_reference.py $(BUILD)/reference
 	@cmp $(BUILD)/reference/flat_reference.bin tests/data/flat_reference.bin
 	@echo "flat_reference.bin: as stored"
+	@$(REFERENCE_PYTHON) tools/make_rollout_reference.py \
+	    $(BUILD)/reference/rollout_reference.h
+	@cmp $(BUILD)/reference/rollout_reference.h tests/unit/rollout_reference.h
+	@echo "rollout_reference.h: as stored"
 
 # --- write -----------------------------------------------------------------
 DOCS := api config metrics errors commands

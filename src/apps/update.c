@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "models/rollout.h"
 #include "obs/metrics.h"
 
 /* Held while a version is loaded, so that two updates do not take the memory
@@ -146,6 +147,8 @@ static int swap(struct app *app, const char *model_path,
         model_row_begin(app, after);
         registry_put(app->registry, 0, after);
         after = NULL;
+        if (app->rollout != NULL)
+            rc = rollout_replace(app->rollout, 0, out->now, err);
     }
 out:
     model_version_release(after);

@@ -182,6 +182,8 @@ static void restore(struct app *app)
     if (rc)
         log_write(LOG_WARN, "the comparison of versions begins anew",
                   log_text("why", err.text));
+    /* An arm that was taken out before the restart is taken out again. */
+    (void)rollout_verdict(app->rollout);
 }
 
 static int open_arms(struct app *app, struct err *err)
