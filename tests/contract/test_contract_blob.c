@@ -357,7 +357,7 @@ EVERY_BLOB(lists_keys_in_byte_order)
 
     expect_list(blob, "", "");
     for (i = 0; i < sizeof names / sizeof names[0]; i++)
-        put(blob, names[i], "12345" + i % 5);
+        put(blob, names[i], &"12345"[i % 5]);
     expect_list(blob, "", "a-1=3 a/1=1 a/2=4 a/x/y=5 a0=2 b=5 \xc3\xa9 +&=4 ");
     expect_list(blob, "a/", "a/1=1 a/2=4 a/x/y=5 ");
     expect_list(blob, "a", "a-1=3 a/1=1 a/2=4 a/x/y=5 a0=2 ");

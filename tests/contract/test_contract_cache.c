@@ -460,6 +460,26 @@ TEST(cache_in_redis_misses_what_another_program_made_of_its_key)
     cache_free(cache);
 }
 
+TEST(cache_in_redis_logs_in_as_a_user)
+{
+    struct redis_url url;
+    struct err err = {0};
+    struct cache *cache;
+    char text[400], answer[600];
+
+    CHECK_OK(redis_url_parse(redis_url(), &url, &err), err);
+    ask_redis("ACL SETUSER olho-test on >pa:s%s ~olho:* +@all", answer,
+              sizeof answer);
+    snprintf(text, sizeof text, "redis://olho-test:pa%%3as%%25s@%s:%d/%d",
+             url.host, url.port, url.db);
+    cache = cache_at(text);
+    cache_put(cache, "by a user", bytes_of_text("one"));
+    CHECK_TEXT(got(cache, "by a user"), "one");
+    CHECK_INT(cache_stats(cache).errors, 0);
+    cache_free(cache);
+    ask_redis("ACL DELUSER olho-test", answer, sizeof answer);
+}
+
 static void await_hit(struct cache *cache, const char *key)
 {
     int64_t until_us = clock_us() + PATIENCE_US;
@@ -475,6 +495,7 @@ static void await_hit(struct cache *cache, const char *key)
 
 TEST(cache_in_redis_outlives_a_restart_without_a_miss_more)
 {
+    struct worker workers[THREADS];
     struct cache *cache;
     char url[100];
 
@@ -482,6 +503,8 @@ TEST(cache_in_redis_outlives_a_restart_without_a_miss_more)
     snprintf(url, sizeof url, "redis://:secret@127.0.0.1:%d/1",
              served_start("redis"));
     cache = cache_at(url);
+    start_workers(workers, cache);
+    join_workers(workers);
     await_hit(cache, "a");
     served_start("redis");
     cache_put(cache, "a", bytes_of_text("two"));

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -179,6 +181,13 @@ static int note(void *user, const struct blob_item *item, struct err *err)
     return 0;
 }
 
+static int note_path(void *user, const char *path, struct err *err)
+{
+    (void)err;
+    buf_printf(user, "%s ", strrchr(path, '/') + 1);
+    return 0;
+}
+
 TEST(blob_folder_lists_files_and_links_that_stay_inside)
 {
     struct err err = {0};
@@ -201,6 +210,9 @@ TEST(blob_folder_lists_files_and_links_that_stay_inside)
     CHECK_OK(blob_list(blob, "", note, &keys, &err), err);
     CHECK_TEXT(keys.data, ".hidden d-in sub/file ");
     buf_release(&keys);
+    err = (struct err){0};
+    buf_init(&keys, 10);
+    CHECK_ERR(blob_list(blob, "a\n", note, &keys, &err), ERR_INVALID);
     blob_close(blob);
 }
 
@@ -265,6 +277,45 @@ TEST(blob_folder_has_no_urls)
     CHECK_ERR(blob_presign(blob, "sub/file", 60, url, sizeof url, &err),
               ERR_UNSUPPORTED);
     CHECK_TEXT(url, "untouched");
+    blob_close(blob);
+}
+
+/* A disk that is full, played by the longest file a process may write. */
+TEST(blob_folder_leaves_the_old_when_the_disk_is_full)
+{
+    struct rlimit before, small;
+    struct err err = {0};
+    struct buf keys;
+    char large[5000], target[FILE_PATH_MAX];
+    int rc, rc_file;
+
+    begin();
+    snprintf(target, sizeof target, "%s", path_of("out/secret"));
+    memset(large, 'x', sizeof large);
+    CHECK_OK(blob_write(blob, "large",
+                        (struct bytes){(uint8_t *)large, sizeof large}, NULL,
+                        &err),
+             err);
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 1000;
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &small), 0);
+    rc = blob_write(blob, "sub/file",
+                    (struct bytes){(uint8_t *)large, sizeof large}, NULL, &err);
+    rc_file = blob_read_file(blob, "large", target, sizeof large, &err);
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &before), 0);
+    CHECK_ERR(rc, ERR_IO);
+    CHECK_ERR(rc_file, ERR_IO);
+    CHECK_TEXT(got("sub/file"), "yes");
+    buf_init(&keys, 1000);
+    CHECK_OK(file_walk(path_of("out"), note_path, &keys, &err), err);
+    CHECK_TEXT(keys.data, "secret ");
+    buf_release(&keys);
+    buf_init(&keys, 1000);
+    CHECK_OK(blob_list(blob, "", note, &keys, &err), err);
+    CHECK_TEXT(keys.data, "large sub/file ");
+    buf_release(&keys);
     blob_close(blob);
 }
 

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fetch.h"
 #include "base/file.h"
@@ -508,5 +510,97 @@ TEST(fetch_shares_few_connections_among_threads)
         pthread_join(threads[i], NULL);
         CHECK(!has_failed[i]);
     }
+    end();
+}
+
+/* --- one connection, held up --------------------------------------------- */
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* guards these */
+static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
+static bool is_asked, is_let_go;
+
+static void hold(int fd, int nth)
+{
+    (void)nth;
+    fake_read(fd);
+    pthread_mutex_lock(&gate);
+    is_asked = true;
+    pthread_cond_broadcast(&gate_changed);
+    while (!is_let_go)
+        pthread_cond_wait(&gate_changed, &gate);
+    pthread_mutex_unlock(&gate);
+    fake_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+}
+
+static void *get_one(void *user)
+{
+    struct fetch_request request = {.url = url, .body_len_max = BODY_MAX};
+    struct fetch_reply mine = {0};
+    struct err why = {0};
+
+    *(int *)user = fetch_run(fetch, &request, &mine, &why);
+    fetch_reply_release(&mine);
+    return NULL;
+}
+
+TEST(fetch_waits_for_a_connection_until_its_deadline)
+{
+    struct fetch_options options = {.connection_max = 1};
+    pthread_t thread;
+    int rc = 1;
+
+    is_asked = is_let_go = false;
+    begin(hold);
+    fetch_free(fetch);
+    CHECK_OK(fetch_new(&options, &fetch, &err), err);
+    CHECK_INT(pthread_create(&thread, NULL, get_one, &rc), 0);
+    pthread_mutex_lock(&gate);
+    while (!is_asked)
+        pthread_cond_wait(&gate_changed, &gate);
+    pthread_mutex_unlock(&gate);
+    CHECK_ERR(get(20), ERR_TIMEOUT);
+    CHECK_HAS(err.text, "all 1 connections were busy for 20 ms");
+    pthread_mutex_lock(&gate);
+    is_let_go = true;
+    pthread_cond_broadcast(&gate_changed);
+    pthread_mutex_unlock(&gate);
+    pthread_join(thread, NULL);
+    CHECK_INT(rc, 0);
+    CHECK_INT(fake_count(), 1);
+    end();
+}
+
+/* --- a file that changes while it is sent -------------------------------- */
+
+enum { FILE_LEN = 32 << 20 }; /* more than sockets hold */
+
+static char cut_path[FILE_PATH_MAX];
+
+/* Shortens the file before it takes the body. */
+static void cut_file(int fd, int nth)
+{
+    static char taken[1 << 16];
+
+    (void)nth;
+    if (truncate(cut_path, 100) == 0)
+        while (recv(fd, taken, sizeof taken, 0) > 0)
+            continue;
+}
+
+TEST(fetch_fails_when_a_file_becomes_shorter)
+{
+    struct fetch_request request = {.method = "PUT", .body_file = cut_path};
+    FILE *file;
+
+    CHECK_OK(file_join(test_dir(), "file", cut_path, &err), err);
+    file = fopen(cut_path, "w");
+    CHECK(file != NULL);
+    CHECK_INT(ftruncate(fileno(file), FILE_LEN), 0);
+    fclose(file);
+    begin(cut_file);
+    request.url = url;
+    CHECK_ERR(fetch_run(fetch, &request, &reply, &err), ERR_IO);
+    CHECK_HAS(err.text, "became shorter");
+    CHECK_HAS(err.text, cut_path);
     end();
 }
