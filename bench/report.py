@@ -25,6 +25,7 @@ OVERHEAD_FOREIGN_MAX = 0.05
 RSS_MAX_MB = 100.0
 START_MAX_S = 0.3
 RATE_MIN = {"fastapi_ort": 1.3, "flask_tf": 4.0}
+INT8_RATE_MIN = 1.6  # on processors with VNNI
 LATENCY_MAX = 0.6
 CPU_MAX = 0.8
 
@@ -191,6 +192,21 @@ def rate_verdicts(windows: list, photos: str) -> list[list[str]]:
     return rows
 
 
+def int8_verdicts(windows: list, photos: str) -> list[list[str]]:
+    """The int8 model beside the float32 one."""
+    rows = []
+    for connections in sorted({w.connections for w in windows}):
+        found = ratios(windows, photos, connections, "olho_int8", "rate")
+        if found:
+            values = [1 / value for value in found]
+            what = f"rate of int8 over float32, {connections} connections"
+            is_met = median(values) >= INT8_RATE_MIN
+            rows.append(
+                verdict(what, f">= {INT8_RATE_MIN}", spread(values), is_met)
+            )
+    return rows
+
+
 def cost_verdicts(windows: list, photos: str) -> list[list[str]]:
     """Latency and processor time beside the fastest peer."""
     peer = "fastapi_ort"
@@ -252,6 +268,7 @@ def verdicts(
     photos = windows[0].photos
     rows = rate_verdicts(windows, photos)
     rows += cost_verdicts(windows, photos)
+    rows += int8_verdicts(windows, photos)
     rows += own_verdicts(windows, plain, starts)
     return table(["target", "limit", "measured", "verdict"], rows)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -55,6 +56,19 @@ KINDS = (
         },
     ),
     Kind(
+        "olho_int8",
+        "olho with the model that `olho model quantize` makes of it",
+        ("{build}/olho", "serve"),
+        env={
+            "FLASK_PORT": "{port}",
+            "LOG_LEVEL": "warn",
+            "QUALITY_MODE": "off",
+            "CACHE_SIZE_MB": "0",
+            "STORE_URL": "none",
+            "MODEL_PATH": "{build}/bench-int8",
+        },
+    ),
+    Kind(
         "fastapi_ort",
         "FastAPI + uvicorn + ONNX Runtime",
         ("{venv}/bin/uvicorn", "server:app", "--workers", "2", "--port")
@@ -93,8 +107,19 @@ def venv_dir(kind: Kind) -> Path:
     return BUILD / f"bench-venv-{kind.peer}"
 
 
+def quantize() -> None:
+    """Makes the int8 model anew: the program that made it may have changed."""
+    folder = BUILD / "bench-int8"
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [str(BUILD / "olho"), "model", "quantize", str(MODEL_DIR)]
+    command += ["--out", str(folder), "--images", str(ROOT / "tests/data")]
+    subprocess.run(command, check=True)
+
+
 def install(kind: Kind) -> None:
     """Makes the peer's virtual environment unless it is there as pinned."""
+    if kind.name == "olho_int8":
+        quantize()
     if not kind.peer:
         return
     wanted = ROOT / "bench" / "peers" / kind.peer / "requirements.txt"
