@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -77,6 +79,43 @@ TEST(recent_cuts_a_name_that_is_too_long)
     recent_add(recent, 5, name);
     recent_find(recent, 5, "new", 0, &match);
     CHECK_INT(strlen(match.name), RECENT_NAME_LEN - 1);
+    recent_close(recent);
+}
+
+enum { THREADS = 4, ROUNDS = 2000 };
+
+/* What is found is whole: hash and name were added together. */
+static void *add_and_find(void *state)
+{
+    struct recent *recent = state;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct recent_match match;
+        char name[32];
+        uint64_t hash = (uint64_t)(i % 7);
+
+        snprintf(name, sizeof name, "%d", i % 7);
+        recent_add(recent, hash, name);
+        recent_find(recent, hash, "new", 0, &match);
+        if (match.distance == 0 && strcmp(match.name, name) != 0)
+            return (void *)1;
+    }
+    return NULL;
+}
+
+TEST(recent_is_shared_by_threads)
+{
+    struct recent *recent = open_recent(16);
+    pthread_t threads[THREADS];
+
+    for (int i = 0; i < THREADS; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, add_and_find, recent), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *failed = NULL;
+
+        CHECK_INT(pthread_join(threads[i], &failed), 0);
+        CHECK(failed == NULL);
+    }
     recent_close(recent);
 }
 
