@@ -186,6 +186,25 @@ TEST(torture_writer_is_not_made_without_memory)
     }
 }
 
+TEST(torture_writer_replays_every_row_though_memory_fails)
+{
+    struct writer_options options = rows_options();
+    struct writer *writer = rows_start(&options);
+    int i;
+
+    for (i = 0; i < 12; i++) {
+        store_fake_set(true, false);
+        rows_add(writer, i * 10, i * 10 + 10);
+        rows_await_spilled(writer, 10);
+        mem_fail_at(i + 1);
+        store_fake_set(false, false);
+        rows_flush(writer);
+        mem_fail_at(0);
+        rows_check(i * 10 + 10);
+    }
+    writer_free(writer);
+}
+
 /* --- many at once --------------------------------------------------------- */
 
 enum { THREADS = 4, ROWS_EACH = 2000 };
