@@ -321,8 +321,12 @@ static int visit_guarded(struct reader *reader, struct bytes file,
     visit->height_px = (int)reader->jpeg.image_height;
     visit->is_quick =
         reader->is_streaming && reader->jpeg.out_color_space == JCS_RGB;
-    if (visit->kind == VISIT_ROWS)
-        hand_over_rows(reader, visit);
+    if (visit->kind == VISIT_HEADER)
+        return 0;
+    if (reader->jpeg.out_color_space != JCS_RGB)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "a JPEG of four inks is not read row by row");
+    hand_over_rows(reader, visit);
     return 0;
 }
 

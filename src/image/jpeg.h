@@ -23,8 +23,8 @@ MUST_CHECK int jpeg_read_size(struct bytes file, int *out_width_px,
 typedef bool jpeg_row_fn(void *state, const uint8_t *rgb);
 
 /* Decodes a file that is quick to scan, handing over its rows from above.
- * Fails as image_decode does; what is damaged after the last row that was
- * wanted is not noticed. */
+ * Fails as image_decode does, and with ERR_UNSUPPORTED for four inks; what is
+ * damaged after the last row that was wanted is not noticed. */
 MUST_CHECK int jpeg_scan_rows(struct bytes file, jpeg_row_fn *row, void *state,
                               struct err *err);
 

@@ -181,6 +181,29 @@ TEST(quality_scan_fails_as_decoding_does)
     sample_unload(whole);
 }
 
+TEST(quality_scan_refuses_inks_and_takes_files_that_are_slow_to_scan)
+{
+    static const char *const inks[] = {"cmyk.jpg", "ycck.jpg"};
+    struct bytes file;
+    struct err err = {0};
+    double blur = -1;
+
+    for (int i = 0; i < 2; i++) {
+        err = (struct err){0};
+        file = sample_load("decode", inks[i], "");
+        CHECK(!jpeg_is_quick_to_scan(file));
+        CHECK_ERR(quality_scan_blur(file, 1e9, &blur, &err), ERR_UNSUPPORTED);
+        CHECK(blur == -1);
+        sample_unload(file);
+    }
+    err = (struct err){0};
+    file = sample_load("decode", "progressive.jpg", "");
+    CHECK(!jpeg_is_quick_to_scan(file));
+    CHECK_OK(quality_scan_blur(file, 1e9, &blur, &err), err);
+    CHECK(blur >= 0);
+    sample_unload(file);
+}
+
 TEST(phash_gives_the_bits_of_numpy_and_nearly_those_of_imagehash)
 {
     compare_all(compare_hash);
