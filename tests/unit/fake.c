@@ -35,7 +35,7 @@ static void *take_connections(void *user)
     return NULL;
 }
 
-static int listen_somewhere(void)
+static int bind_somewhere(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -51,15 +51,26 @@ static int listen_somewhere(void)
     listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(listener >= 0);
     CHECK_INT(bind(listener, (struct sockaddr *)&address, len), 0);
-    CHECK_INT(listen(listener, 64), 0);
     CHECK_INT(getsockname(listener, (struct sockaddr *)&address, &len), 0);
     return ntohs(address.sin_port);
 }
 
+static int listen_somewhere(void)
+{
+    int port = bind_somewhere();
+
+    CHECK_INT(listen(listener, 64), 0);
+    return port;
+}
+
 int fake_start_silent(void)
 {
-    serve = NULL;
     return listen_somewhere();
+}
+
+int fake_start_closed(void)
+{
+    return bind_somewhere();
 }
 
 int fake_start(fake_fn *fn)

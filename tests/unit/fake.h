@@ -17,8 +17,10 @@ int fake_start(fake_fn *fn);
 void fake_stop(void);
 int fake_count(void); /* connections so far */
 
-/* A port that listens and answers nothing until fake_stop. */
+/* A port that takes connections and answers nothing, and one where nobody
+ * takes them, nor anybody else can, until fake_stop. */
 int fake_start_silent(void);
+int fake_start_closed(void);
 
 /* Reads an HTTP request with its body (as Content-Length says) and gives its
  * text, valid until the next call; "" at the end of the connection. */

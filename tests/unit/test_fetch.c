@@ -373,11 +373,10 @@ TEST(fetch_refuses_an_endless_header)
 
 TEST(fetch_says_that_nobody_answers)
 {
-    int port = fake_start_silent();
     struct fetch_options options = {.connection_max = 1};
 
-    fake_stop();
-    snprintf(url, sizeof url, "http://%s@127.0.0.1:%d/", "me:hush", port);
+    snprintf(url, sizeof url, "http://%s@127.0.0.1:%d/", "me:hush",
+             fake_start_closed());
     err = (struct err){0};
     CHECK_OK(fetch_new(&options, &fetch, &err), err);
     CHECK_ERR(get(0), ERR_UNAVAILABLE);
