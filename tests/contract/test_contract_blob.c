@@ -453,7 +453,8 @@ enum { THREADS = 4, ROUNDS = 25 };
 struct worker {
     pthread_t thread;
     struct blob *blob;
-    int number, wrong;
+    int number, mixed; /* bytes that are not as the first */
+    struct err err;    /* of the first call that failed */
 };
 
 /* Writes whole texts of one letter and reads what another wrote. */
@@ -464,8 +465,7 @@ static void *work(void *user)
     int i;
 
     snprintf(key, sizeof key, "%sshared", prefix);
-    for (i = 0; i < ROUNDS; i++) {
-        struct err err = {0};
+    for (i = 0; i < ROUNDS && worker->err.code == ERR_OK; i++) {
         struct buf out;
         size_t j;
 
@@ -473,12 +473,11 @@ static void *work(void *user)
         buf_init(&out, sizeof text);
         if (blob_write(worker->blob, key,
                        (struct bytes){(uint8_t *)text, sizeof text}, NULL,
-                       &err) != 0 ||
-            blob_read(worker->blob, key, &out, &err) != 0 ||
-            out.len != sizeof text)
-            worker->wrong++;
+                       &worker->err) == 0 &&
+            blob_read(worker->blob, key, &out, &worker->err) == 0)
+            worker->mixed += out.len != sizeof text;
         for (j = 1; j < out.len; j++)
-            worker->wrong += out.data[j] != out.data[0];
+            worker->mixed += out.data[j] != out.data[0];
         buf_release(&out);
     }
     return NULL;
@@ -494,9 +493,11 @@ EVERY_BLOB(shows_readers_the_old_or_the_new_one)
         CHECK_INT(pthread_create(&workers[i].thread, NULL, work, &workers[i]),
                   0);
     }
-    for (i = 0; i < THREADS; i++) {
+    for (i = 0; i < THREADS; i++)
         pthread_join(workers[i].thread, NULL);
-        CHECK_INT(workers[i].wrong, 0);
+    for (i = 0; i < THREADS; i++) {
+        CHECK_TEXT(workers[i].err.text, "");
+        CHECK_INT(workers[i].mixed, 0);
     }
 }
 

@@ -110,7 +110,8 @@ static void *work(void *user)
 
 TEST(blob_in_s3_fails_cleanly_while_its_server_is_killed_under_load)
 {
-    struct worker workers[THREADS];
+    /* Outlives a check that fails while they run. */
+    static struct worker workers[THREADS];
     struct blob *blob = begin(2);
     int i, good = 0;
 
@@ -128,8 +129,9 @@ TEST(blob_in_s3_fails_cleanly_while_its_server_is_killed_under_load)
     }
     put(blob, "meanwhile", "x");
     atomic_store(&is_over, true);
-    for (i = 0; i < THREADS; i++) {
+    for (i = 0; i < THREADS; i++)
         pthread_join(workers[i].thread, NULL);
+    for (i = 0; i < THREADS; i++) {
         CHECK_INT(workers[i].wrong, 0);
         good += workers[i].good;
     }

@@ -505,10 +505,10 @@ TEST(fetch_shares_few_connections_among_threads)
     for (i = 0; i < 4; i++)
         CHECK_INT(pthread_create(&threads[i], NULL, get_many, &has_failed[i]),
                   0);
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
+    for (i = 0; i < 4; i++)
         CHECK(!has_failed[i]);
-    }
     end();
 }
 

@@ -73,8 +73,9 @@ static void join(struct follower *followers, int count, const char *first)
 {
     int i;
 
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < count; i++)
         pthread_join(followers[i].thread, NULL);
+    for (i = 0; i < count; i++) {
         CHECK_INT(followers[i].rc, 0);
         if (!followers[i].is_leader && strcmp(followers[i].text, first) != 0)
             CHECK_TEXT(followers[i].text, "second");
@@ -269,8 +270,9 @@ TEST(flight_has_one_leader_a_key_at_any_moment)
         fliers[i].random = (uint32_t)i * 77;
         CHECK_INT(pthread_create(&fliers[i].thread, NULL, fly, &fliers[i]), 0);
     }
-    for (i = 0; i < THREADS; i++) {
+    for (i = 0; i < THREADS; i++)
         pthread_join(fliers[i].thread, NULL);
+    for (i = 0; i < THREADS; i++) {
         if (fliers[i].why != NULL)
             test_fail(__FILE__, __LINE__, "%s", fliers[i].why);
     }
