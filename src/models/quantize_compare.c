@@ -73,8 +73,10 @@ static int compare_times(const void *a, const void *b)
 
 static double median_ms(int64_t *times_us, size_t count)
 {
+    size_t middle = count / 2;
+
     qsort(times_us, count, sizeof *times_us, compare_times);
-    return (double)times_us[count / 2] / 1000;
+    return (double)times_us[middle] / 1000;
 }
 
 static int open_side(const struct bundle *bundle, size_t image_count,

@@ -94,3 +94,21 @@ TEST(metadata_names_what_cannot_be)
         CHECK_HAS(err.text, cases[i].part);
     }
 }
+
+TEST(metadata_knows_which_networks_compute_in_8_bits)
+{
+    struct metadata metadata;
+    struct err err = {0};
+
+    CHECK_OK(read_text("{\"quantized\":\"int8-static\"}", &metadata, &err),
+             err);
+    CHECK(metadata.has_8_bits);
+    CHECK_OK(read_text("{\"quantized\":\"int8-weights\"}", &metadata, &err),
+             err);
+    CHECK(!metadata.has_8_bits);
+    CHECK_OK(read_text("{\"quantized\":\"none\"}", &metadata, &err), err);
+    CHECK(!metadata.has_8_bits);
+    CHECK_ERR(read_text("{\"quantized\":\"int4\"}", &metadata, &err),
+              ERR_UNPROCESSABLE);
+    CHECK_HAS(err.text, "\"int4\"");
+}

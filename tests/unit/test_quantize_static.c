@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Networks that compute in 8 bits, beside those they were made of. */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "models/onnx_edit.h"
+#include "quantize_fixture.h"
+#include "test.h"
+
+/* Ranges and means as the watched network tells them, over `count` images. */
+static void calibrate(struct onnx_graph *watched, struct quantize_plan *plan,
+                      int count)
+{
+    int64_t values_count = (int64_t)quantize_watched_count(plan);
+    float *values = mem_new((size_t)values_count * sizeof *values);
+    struct fixture_session session = {0};
+    int i, k, c;
+
+    quantize_watch(watched, plan);
+    fixture_open(&session, watched, false);
+    for (i = 0; i < count; i++) {
+        const float *means = values + 2 * plan->place_count;
+
+        fixture_run(&session, 100u + (unsigned)i, values, &values_count, 1);
+        for (k = 0; k < plan->place_count; k++) {
+            struct quantize_place *place = &plan->places[k];
+
+            place->min =
+                i == 0 ? values[2 * k] : fminf(place->min, values[2 * k]);
+            place->max = i == 0 ? values[2 * k + 1]
+                                : fmaxf(place->max, values[2 * k + 1]);
+            for (c = 0; c < place->channel_count; c++)
+                place->means[c] += *means++ / (float)count;
+        }
+    }
+    engine_close(session.engine);
+    mem_free(values);
+}
+
+static struct onnx_graph *make_static(struct onnx_graph *(*make)(void))
+{
+    struct onnx_graph *graph = fixture_unfold(make());
+    struct onnx_graph *watched = fixture_unfold(make());
+    struct quantize_plan *plan = fixture_plan(graph);
+    struct err err = {0};
+
+    calibrate(watched, plan, 16);
+    CHECK_OK(quantize_apply(graph, plan, &err), err);
+    quantize_plan_free(plan);
+    onnx_free(watched);
+    return graph;
+}
+
+static int count_op(const struct onnx_graph *graph, const char *op)
+{
+    int i, count = 0;
+
+    for (i = 0; i < graph->node_count; i++)
+        count += strcmp(graph->nodes[i]->op, op) == 0;
+    return count;
+}
+
+TEST(quantize_watch_tells_ranges_and_means)
+{
+    struct onnx_graph *watched = fixture_unfold(fixture_network());
+    struct quantize_plan *plan = fixture_plan(watched);
+    const struct quantize_place *image, *clipped;
+    double sum = 0;
+    float first[INPUT_COUNT];
+    int i;
+
+    calibrate(watched, plan, 1);
+    image = fixture_place(plan, "image");
+    clipped = fixture_place(plan, "r2");
+    fixture_fill(first, INPUT_COUNT, 100);
+    for (i = 0; i < SIDE * SIDE; i++)
+        sum += first[SIDE * SIDE + i];
+    CHECK_NEAR(image->means[1], sum / (SIDE * SIDE), 1e-5);
+    CHECK(image->min >= -1 && image->min < -0.9f);
+    CHECK(image->max <= 1 && image->max > 0.9f);
+    CHECK(clipped->min >= 0 && clipped->max <= 6);
+    quantize_plan_free(plan);
+    onnx_free(watched);
+}
+
+TEST(quantize_static_network_scores_alike)
+{
+    struct onnx_graph *graph = fixture_network(), *small;
+    float before[CLASSES], after[CLASSES];
+    unsigned seed;
+    int i;
+
+    small = make_static(fixture_network);
+    CHECK_INT(count_op(small, "Relu"), 0);
+    CHECK_INT(count_op(small, "Clip"), 0);
+    CHECK_INT(count_op(small, "QuantizeLinear"), 6);
+    CHECK(onnx_is_graph_output(small, "features"));
+    for (seed = 1; seed <= 4; seed++) {
+        fixture_scores(graph, false, seed, before);
+        fixture_scores(small, true, seed, after);
+        for (i = 0; i < CLASSES; i++)
+            CHECK_NEAR(after[i], before[i], 0.05);
+        fixture_scores(small, false, seed, before);
+        for (i = 0; i < CLASSES; i++)
+            CHECK_NEAR(after[i], before[i], 0.03);
+    }
+    onnx_free(small);
+    onnx_free(graph);
+}
+
+TEST(quantize_static_network_of_every_known_operator_runs)
+{
+    struct onnx_graph *small = make_static(fixture_tangled);
+    float before[CLASSES], after[CLASSES];
+    struct onnx_graph *graph = fixture_tangled();
+    int i;
+
+    fixture_scores(graph, false, 3, before);
+    fixture_scores(small, true, 3, after);
+    for (i = 0; i < CLASSES; i++)
+        CHECK_NEAR(after[i], before[i], 0.05 * (1 + fabsf(before[i])));
+    onnx_free(small);
+    onnx_free(graph);
+}
+
+TEST(quantize_apply_refuses_ranges_that_are_not_finite)
+{
+    struct onnx_graph *graph = fixture_unfold(fixture_network());
+    struct quantize_plan *plan = fixture_plan(graph);
+    struct err err = {0};
+
+    plan->places[1].max = INFINITY;
+    CHECK_ERR(quantize_apply(graph, plan, &err), ERR_UNPROCESSABLE);
+    CHECK_HAS(err.text, plan->places[1].name);
+    quantize_plan_free(plan);
+    onnx_free(graph);
+}
+
+static int quantise_once(struct err *err)
+{
+    struct onnx_graph *graph = fixture_network(), *tangled = fixture_tangled();
+    struct quantize_plan *plan = NULL;
+    int count, rc;
+
+    rc = onnx_check(graph, err);
+    if (rc == 0)
+        rc = onnx_check(tangled, err);
+    if (rc == 0)
+        rc = quantize_unfold(tangled, err);
+    if (rc == 0)
+        rc = quantize_weights(tangled, &count, err);
+    if (rc == 0)
+        rc = quantize_unfold(graph, err);
+    if (rc == 0)
+        rc = quantize_plan(graph, &plan, err);
+    if (rc == 0)
+        rc = quantize_apply(graph, plan, err);
+    quantize_plan_free(plan);
+    onnx_free(graph);
+    onnx_free(tangled);
+    return rc;
+}
+
+TEST(quantize_survives_torture)
+{
+    long nth;
+
+    for (nth = 1; nth < 10000; nth++) {
+        struct err err = {0};
+        int rc;
+
+        mem_fail_at(nth);
+        rc = quantise_once(&err);
+        if (rc == 0 && mem_tries() < nth)
+            break;
+        CHECK_ERR(rc, ERR_UNAVAILABLE);
+    }
+    mem_fail_at(0);
+    CHECK(nth > 300 && nth < 10000);
+}
