@@ -25,7 +25,7 @@ struct grey_sums {
 };
 
 struct grey_kernels {
-    const char *name;        /* "avx2" or "c" */
+    const char *name;        /* "avx2", "neon" or "c" */
     bool (*is_usable)(void); /* whether this processor can run them */
 
     /* count RGB pixels to grey values. */
@@ -46,5 +46,6 @@ const struct grey_kernels *grey_best(void);
 /* One definition per file; a weak name that nobody defines is NULL. */
 extern const struct grey_kernels grey_kernels_c;
 extern const struct grey_kernels grey_kernels_avx2 __attribute__((weak));
+extern const struct grey_kernels grey_kernels_neon __attribute__((weak));
 
 #endif

@@ -38,7 +38,7 @@ MUST_CHECK int quality_measure(const struct image *image, struct quality *out,
 MUST_CHECK int quality_scan_blur(struct bytes file, double enough, double *out,
                                  struct err *err);
 
-/* The kernels in use: "avx2" or "c". */
+/* The kernels in use: "avx2", "neon" or "c". */
 const char *quality_kernels(void);
 
 #endif

@@ -11,7 +11,6 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "image/grey.h"
 #include "image/jpeg.h"
 #include "image/phash.h"
 #include "image/quality.h"
@@ -207,54 +206,6 @@ TEST(quality_scan_refuses_inks_and_takes_files_that_are_slow_to_scan)
 TEST(phash_gives_the_bits_of_numpy_and_nearly_those_of_imagehash)
 {
     compare_all(compare_hash);
-}
-
-static void fill_noise(uint8_t *bytes, size_t len)
-{
-    uint32_t state = 1;
-
-    for (size_t i = 0; i < len; i++) {
-        state = state * 1664525 + 1013904223;
-        bytes[i] = (uint8_t)(state >> 24);
-    }
-}
-
-enum { WIDTH = 200 };
-
-static void run_kernels(const struct grey_kernels *kernels, int count,
-                        const uint8_t *rgb, uint8_t grey[3][WIDTH + 2],
-                        struct grey_sums *sums)
-{
-    memset(grey, 0, sizeof(uint8_t[3][WIDTH + 2]));
-    for (int i = 0; i < 3; i++) {
-        kernels->convert(rgb + (ptrdiff_t)i * WIDTH * 3, count, grey[i] + 1);
-        kernels->count(grey[i] + 1, count, sums);
-    }
-    kernels->laplace(grey[0] + 1, grey[1] + 1, grey[2] + 1, count, sums);
-}
-
-TEST(grey_kernels_agree_at_every_width)
-{
-    const struct grey_kernels *best = grey_best();
-    uint8_t want[3][WIDTH + 2], got[3][WIDTH + 2];
-    uint8_t *rgb;
-
-    if (best == &grey_kernels_c)
-        SKIP("this processor has the plain kernels only");
-    for (int count = 1; count <= WIDTH; count++) {
-        struct grey_sums want_sums = {0}, got_sums = {0};
-
-        /* The last row ends its block, so that a sanitizer sees any step
-         * beyond it. */
-        rgb = mem_try((size_t)WIDTH * 2 + (size_t)count, 3);
-        CHECK(rgb != NULL);
-        fill_noise(rgb, ((size_t)WIDTH * 2 + (size_t)count) * 3);
-        run_kernels(&grey_kernels_c, count, rgb, want, &want_sums);
-        run_kernels(best, count, rgb, got, &got_sums);
-        mem_free(rgb);
-        CHECK(memcmp(want, got, sizeof want) == 0);
-        CHECK(memcmp(&want_sums, &got_sums, sizeof want_sums) == 0);
-    }
 }
 
 /* Columns of black and white give the largest Laplacians there are. */
