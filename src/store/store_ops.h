@@ -136,6 +136,7 @@ void store_give(struct store_link *link);
 #define STORE_FAILURES(X)                                                \
     /* name       error          what the database does */              \
     X(AWAY,       UNAVAILABLE,   "does not answer")                      \
+    X(FILE,       UNAVAILABLE,   "cannot be read or written")            \
     X(LOGIN,      UNAVAILABLE,   "refused the user or the password")     \
     X(TLS,        UNAVAILABLE,   "did not agree on TLS, or is not trusted") \
     X(DATABASE,   UNAVAILABLE,   "is not there")                         \

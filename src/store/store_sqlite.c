@@ -52,7 +52,7 @@ static enum store_failure classify(int code)
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
     case SQLITE_PROTOCOL:
-        return STORE_FAILURE_AWAY;
+        return STORE_FAILURE_FILE;
     case SQLITE_ERROR:
     case SQLITE_SCHEMA:
         return STORE_FAILURE_SCHEMA;
@@ -67,7 +67,7 @@ static int fail(struct sqlite_link *sqlite, int code, struct err *err)
     char text[64];
 
     snprintf(text, sizeof text, "SQLite %d, %s", code, sqlite3_errstr(code));
-    if (failure == STORE_FAILURE_AWAY || failure == STORE_FAILURE_CORRUPT)
+    if (failure == STORE_FAILURE_FILE || failure == STORE_FAILURE_CORRUPT)
         sqlite->link.is_broken = true;
     return store_fail(sqlite->link.store, failure, text,
                       sqlite->db != NULL ? sqlite3_errmsg(sqlite->db) : "",

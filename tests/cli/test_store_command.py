@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import pty
+import resource
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -237,6 +239,32 @@ def test_a_full_disk_under_the_export_is_said(filled):
                               timeout=60 * process.SLOW)
     assert done.returncode == 1
     assert b"cannot be written" in done.stderr
+
+
+def test_a_full_disk_under_the_database_loses_nothing_of_it(filled):
+    """The size limit of the process stands in for the disk."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    assert filled.run("store", "export", "all.jsonl").returncode == 0
+    other = filled.work / "other.db"
+    with open(filled.work / "more.jsonl", "w", encoding="utf-8") as file:
+        for number in range(1, 2000):
+            file.write(json.dumps({"table": "feedback", "id": number,
+                                   "request_id": "r" * 36,
+                                   "classe": "x" * 100}) + "\n")
+    done = subprocess.run(
+        [process.BIN, "store", "import", "--store", other, "more.jsonl"],
+        capture_output=True, cwd=filled.work, env=filled.environment(),
+        preexec_fn=limit, timeout=60 * process.SLOW)
+    assert done.returncode == 1, done
+    assert b"other.db" in done.stderr and b"space" in done.stderr \
+        or b"cannot be read or written" in done.stderr, done.stderr
+    kept = status(filled, "--store", other)["rows"]["feedback"]
+    assert 0 < kept < 1999 and kept % 256 == 0
+    done = filled.run("store", "import", "--store", other, "all.jsonl")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_database_that_was_never_migrated_is_not_exported(room):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every kind of database must do with the rows that it is given. */
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -197,5 +198,49 @@ EVERY_STORE(counts_and_lengths_are_checked)
     row.as.prediction.embedding_len = STORE_EMBEDDING_MAX + 1;
     CHECK_ERR(store_write(store, &row, 1, &err), ERR_INVALID);
     CHECK_HAS(err.text, "65537");
+    store_close(store);
+}
+
+enum { THREADS = 5, WRITES = 12 };
+
+struct thread_of_writes {
+    pthread_t thread;
+    struct store *store;
+    int rc;
+    struct err err;
+};
+
+static void *write_and_ping(void *user)
+{
+    struct thread_of_writes *one = user;
+    int i;
+
+    for (i = 0; one->rc == 0 && i < WRITES; i++) {
+        one->rc =
+            store_write(one->store, &store_fixture_prediction, 1, &one->err);
+        if (one->rc == 0)
+            one->rc = store_ping(one->store, &one->err);
+    }
+    return NULL;
+}
+
+EVERY_STORE(five_threads_share_two_connections)
+{
+    struct store *store = store_fixture_migrated(fixture);
+    struct thread_of_writes threads[THREADS] = {0};
+    int i;
+
+    for (i = 0; i < THREADS; i++) {
+        threads[i].store = store;
+        CHECK_INT(pthread_create(&threads[i].thread, NULL, write_and_ping,
+                                 &threads[i]),
+                  0);
+    }
+    for (i = 0; i < THREADS; i++)
+        pthread_join(threads[i].thread, NULL);
+    for (i = 0; i < THREADS; i++)
+        CHECK_OK(threads[i].rc, threads[i].err);
+    CHECK_INT(store_fixture_number(store, "SELECT COUNT(*) FROM predictions"),
+              THREADS * WRITES);
     store_close(store);
 }

@@ -463,6 +463,7 @@ TEST(store_sqlite_says_when_its_file_was_removed)
     CHECK_OK(store_write(store, &prediction, 1, &err), err);
     CHECK_INT(unlink(path), 0);
     CHECK_ERR(store_write(store, &prediction, 1, &err), ERR_UNAVAILABLE);
+    CHECK_HAS(err.text, "cannot be read or written");
     CHECK(!file_exists(path));
     store_close(store);
 }
