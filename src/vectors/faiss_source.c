@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vectors/faiss_source.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -99,6 +100,7 @@ static bool is_finite(const void *values, int64_t count)
     int64_t i, part;
     uint32_t bad = 0;
 
+    assert(values != NULL || count == 0);
     for (; count > 0; count -= part, at += part * 4) {
         part = count < PIECE ? count : PIECE;
         memcpy(bits, at, (size_t)part * 4);

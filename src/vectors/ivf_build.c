@@ -146,20 +146,21 @@ static int train(struct training *training,
     if (sums == NULL || counts == NULL) {
         rc = err_set(err, ERR_UNAVAILABLE, "no memory to make %lld lists",
                      (long long)training->list_count);
-    } else {
-        /* The sample is in random order. */
-        for (i = 0; i < training->list_count; i++)
-            memcpy(training->centroids + i * dim, sample_row(training, i),
-                   (size_t)dim * sizeof(float));
-        finish_centroids(training);
+        goto out;
     }
-    for (round = 0; rc == 0 && round < ROUNDS; round++) {
+    /* The sample is in random order. */
+    for (i = 0; i < training->list_count; i++)
+        memcpy(training->centroids + i * dim, sample_row(training, i),
+               (size_t)dim * sizeof(float));
+    finish_centroids(training);
+    for (round = 0; round < ROUNDS; round++) {
         parallel_run(options->thread_count, training->count, STEP, assign,
                      training);
         set_centroids(training, sums, counts);
         fill_empty(training, counts);
         finish_centroids(training);
     }
+out:
     mem_free(sums);
     mem_free(counts);
     return rc;

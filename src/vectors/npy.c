@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vectors/npy.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -91,6 +92,7 @@ static void read_reals(struct infile *file, const struct npy_header *header,
     uint8_t chunk[CHUNK_LEN];
     int64_t done = 0, i, part;
 
+    assert(header->item_len > 0);
     if (header->item_len == 4 && !header->is_big_endian &&
         !header->is_fortran) {
         infile_read(file, out, (uint64_t)header->count * 4);
@@ -137,7 +139,7 @@ static int check_matrix(const struct npy_header *header, int64_t *row_count,
 int npy_read_matrix(const char *path, struct npy_matrix *out, struct err *err)
 {
     struct infile file = {.fd = -1};
-    struct npy_header header;
+    struct npy_header header = {0};
     int64_t row_count = 0, dim = 0;
     float *rows = NULL;
     int rc;
@@ -206,7 +208,7 @@ int npy_read_integers(const char *path, int64_t **out, int64_t *out_count,
                       struct err *err)
 {
     struct infile file = {.fd = -1};
-    struct npy_header header;
+    struct npy_header header = {0};
     int64_t *values = NULL;
     uint8_t bytes[8];
     int64_t i;

@@ -36,8 +36,9 @@ static int make_type(struct machine *machine, const struct value *items,
                        "the pickle has values of type '%.30s'; only str is "
                        "read",
                        text);
-    while (*++text >= '0' && *text <= '9' &&
-           type.char_count < NPY_TEXTS_LEN_MAX)
+    for (text++;
+         *text >= '0' && *text <= '9' && type.char_count < NPY_TEXTS_LEN_MAX;
+         text++)
         type.char_count = 10 * type.char_count + (*text - '0');
     if (*text != '\0')
         return npy_broken(machine, err);

@@ -74,10 +74,10 @@ static struct vecindex_options complete(const struct vecindex_options *options,
                                         int64_t count)
 {
     struct vecindex_options full = *options;
-    double lists = 4 * sqrt((double)count);
+    int64_t lists = (int64_t)(4 * sqrt((double)count));
 
-    if (lists > (double)(count / LIST_LEN_MIN))
-        lists = (double)(count / LIST_LEN_MIN);
+    if (lists > count / LIST_LEN_MIN)
+        lists = count / LIST_LEN_MIN;
     if (lists > VECINDEX_NLIST_MAX)
         lists = VECINDEX_NLIST_MAX;
     if (full.type == VECINDEX_ANY || full.type == VECINDEX_AUTO)
@@ -158,6 +158,7 @@ static int own_rows(struct faiss_index *data, struct err *err)
     size_t value_count = (size_t)data->count * (size_t)data->dim;
     float *rows;
 
+    assert(data->rows != NULL || data->count == 0);
     if (data->row_block != NULL)
         return 0;
     rows = mem_try_aligned(value_count, sizeof *rows);
