@@ -43,8 +43,9 @@ struct quantize_plan {
 
 /* Weights that are stored as int8 or as Constant become plain float32 weights;
  * Dropout and Identity go; batch norms are folded into the Conv before them; a
- * 1x1 Conv over one pixel becomes the Gemm that it is. ERR_UNPROCESSABLE when
- * the network computes in 8 bits already or is of an operator set before 13. */
+ * 1x1 Conv over one pixel, and MatMul and Add, become the Gemm that they are.
+ * ERR_UNPROCESSABLE when the network computes in 8 bits already or is of an
+ * operator set before 13. */
 MUST_CHECK int quantize_unfold(struct onnx_graph *graph, struct err *err);
 
 /* ERR_UNPROCESSABLE when nothing can be quantised. The graph must not change
@@ -68,6 +69,9 @@ MUST_CHECK int quantize_apply(struct onnx_graph *graph,
  * channel, behind DequantizeLinear; *count of them. */
 MUST_CHECK int quantize_weights(struct onnx_graph *graph, int *count,
                                 struct err *err);
+
+/* The last part of unfolding. */
+void quantize_find_gemms(struct onnx_graph *graph);
 
 /* --- between the steps ---------------------------------------------------- */
 

@@ -247,77 +247,6 @@ static void fold_batch_norm(struct onnx_graph *graph, struct onnx_node *node)
     node->is_removed = true;
 }
 
-/* --- the Conv that is a Gemm ---------------------------------------------- */
-
-static struct onnx_node *find_reader(const struct onnx_graph *graph,
-                                     const char *value, const char *op)
-{
-    int i;
-
-    for (i = 0; i < graph->node_count; i++) {
-        const struct onnx_attribute *axis =
-            onnx_find_attribute(graph->nodes[i], "axis");
-
-        if (is_op(graph->nodes[i], op) && graph->nodes[i]->input_count > 0 &&
-            graph->nodes[i]->output_count == 1 &&
-            strcmp(graph->nodes[i]->inputs[0], value) == 0 &&
-            (axis == NULL || axis->whole == 1))
-            return graph->nodes[i];
-    }
-    return NULL;
-}
-
-static bool is_single_pixel(const struct onnx_graph *graph,
-                            const struct onnx_node *conv,
-                            const struct onnx_tensor *weights)
-{
-    const struct onnx_node *pool = onnx_producer(graph, conv->inputs[0]);
-    const struct onnx_attribute *group = onnx_find_attribute(conv, "group");
-    const struct onnx_attribute *pads = onnx_find_attribute(conv, "pads");
-    size_t i;
-
-    if (pads != NULL && pads->kind != ONNX_ATTRIBUTE_INTS)
-        return false;
-    for (i = 0; pads != NULL && i < pads->count; i++)
-        if (pads->wholes[i] != 0)
-            return false;
-    return pool != NULL && is_op(pool, "GlobalAveragePool") &&
-           weights->dims[2] == 1 && weights->dims[3] == 1 &&
-           (group == NULL || group->whole == 1) &&
-           onnx_find_attribute(conv, "auto_pad") == NULL;
-}
-
-/* GlobalAveragePool, Conv 1x1, Flatten: the Conv reads one pixel. As a Gemm it
- * gives float32 from 8-bit products, so that scores are not rounded. */
-static void turn_to_gemm(struct onnx_graph *graph, struct onnx_node *conv)
-{
-    struct onnx_node *after, *before, *gemm;
-    const struct onnx_tensor *weights;
-    char flat[ONNX_NAME_LEN], name[ONNX_NAME_LEN];
-    int axis;
-
-    weights = quantize_find_weights(graph, conv, &axis);
-    if (weights == NULL || !is_single_pixel(graph, conv, weights) ||
-        onnx_use_count(graph, conv->outputs[0]) != 1)
-        return;
-    after = find_reader(graph, conv->outputs[0], "Flatten");
-    before = find_reader(graph, conv->inputs[0], "Flatten");
-    if (after == NULL)
-        return;
-    onnx_fresh_name(graph, conv->inputs[0], "_flat", flat);
-    if (before == NULL)
-        before =
-            onnx_add(graph, "Flatten", flat, conv->inputs[0], NULL, NULL, NULL);
-    onnx_fresh_name(graph, weights->name, "_matrix", name);
-    onnx_add_tensor(graph, name, ONNX_FLOAT, weights->dims, 2, weights->data);
-    if (before == NULL)
-        return;
-    gemm = onnx_add(graph, "Gemm", after->outputs[0], before->outputs[0], name,
-                    conv->input_count > 2 ? conv->inputs[2] : NULL, NULL);
-    onnx_set_int(graph, gemm, "transB", 1);
-    conv->is_removed = after->is_removed = true;
-}
-
 int quantize_unfold(struct onnx_graph *graph, struct err *err)
 {
     int i, rc;
@@ -342,9 +271,7 @@ int quantize_unfold(struct onnx_graph *graph, struct err *err)
             graph->nodes[i]->output_count > 0 &&
             graph->nodes[i]->input_count > 0)
             fold_batch_norm(graph, graph->nodes[i]);
-    for (i = 0; rc == 0 && i < graph->node_count; i++)
-        if (is_op(graph->nodes[i], "Conv") &&
-            graph->nodes[i]->output_count == 1)
-            turn_to_gemm(graph, graph->nodes[i]);
+    if (rc == 0)
+        quantize_find_gemms(graph);
     return rc ? rc : onnx_tidy(graph, err);
 }

@@ -157,6 +157,52 @@ TEST(quantize_unfold_simplifies_and_changes_no_score)
     onnx_free(graph);
 }
 
+/* Reshape, MatMul, Add, Relu, MatMul, Add. */
+static struct onnx_graph *make_dense(int64_t bias_count)
+{
+    static const int64_t shape[2] = {-1, INPUT_COUNT};
+    struct onnx_graph *graph = onnx_new();
+
+    onnx_add_graph_input(graph, "image", ONNX_FLOAT,
+                         (int64_t[]){-1, 3, SIDE, SIDE}, 4);
+    onnx_add_graph_output(graph, "scores", ONNX_FLOAT, (int64_t[]){-1, CLASSES},
+                          2);
+    onnx_add_tensor(graph, "shape", ONNX_INT64, (int64_t[]){2}, 1, shape);
+    fixture_add_random(graph, "w1", (int64_t[]){INPUT_COUNT, 5}, 2, 1);
+    fixture_add_random(graph, "b1", (int64_t[]){5}, 1, 2);
+    fixture_add_random(graph, "w2", (int64_t[]){5, CLASSES}, 2, 3);
+    fixture_add_random(graph, "b2", &bias_count, 1, 4);
+    onnx_add(graph, "Reshape", "flat", "image", "shape", NULL, NULL);
+    onnx_add(graph, "MatMul", "m1", "flat", "w1", NULL, NULL);
+    onnx_add(graph, "Add", "a1", "b1", "m1", NULL, NULL);
+    onnx_add(graph, "Relu", "r1", "a1", NULL, NULL, NULL);
+    onnx_add(graph, "MatMul", "m2", "r1", "w2", NULL, NULL);
+    onnx_add(graph, "Add", "scores", "m2", "b2", NULL, NULL);
+    return graph;
+}
+
+TEST(quantize_unfold_finds_the_gemms_in_matmul_and_add)
+{
+    struct onnx_graph *graph = make_dense(CLASSES);
+    float before[CLASSES], after[CLASSES];
+    struct err err = {0};
+    int i;
+
+    fixture_scores(graph, false, 1, before);
+    CHECK_OK(quantize_unfold(graph, &err), err);
+    CHECK_TEXT(onnx_producer(graph, "a1")->op, "Gemm");
+    CHECK_TEXT(onnx_producer(graph, "scores")->op, "Gemm");
+    CHECK_INT(graph->node_count, 4);
+    fixture_scores(graph, false, 1, after);
+    for (i = 0; i < CLASSES; i++)
+        CHECK_NEAR(after[i], before[i], 1e-4);
+    onnx_free(graph);
+    graph = make_dense(1);
+    CHECK_OK(quantize_unfold(graph, &err), err);
+    CHECK_TEXT(onnx_producer(graph, "scores")->op, "Add");
+    onnx_free(graph);
+}
+
 TEST(quantize_refuses_old_and_8_bit_networks)
 {
     struct onnx_graph *graph = fixture_network();
