@@ -30,7 +30,8 @@ enum {
     SILENCE_MAX_MS = 120 * 1000, /* a child that says nothing is ended */
     CPU_MAX_S = 1800,
     TEXT_LEN_MAX = 1 << 16,
-    PIPE_FD = 3, /* of the child, which keeps no other */
+    PIPE_FD = 3,   /* of the child, which keeps no other */
+    FD_ASIDE = 10, /* above those that are given new meanings */
 };
 
 /* Memory that a child may take beside what it has: the weights as read, as
@@ -105,13 +106,16 @@ static void limit(int what, uint64_t value)
 }
 
 /* Leaves behind what belongs to the parent: its sockets, its files, its ways
- * of taking signals. */
+ * of taking signals, and its stderr, on which a library that aborts would
+ * print. */
 static void become_child(int pipe_fd, uint64_t file_len)
 {
     static const int signals[] = {SIGTERM, SIGINT,  SIGHUP,
                                   SIGPIPE, SIGUSR1, SIGUSR2};
     uint64_t used = address_space();
     sigset_t none;
+    int telling = fcntl(pipe_fd, F_DUPFD, FD_ASIDE);
+    int nowhere = fcntl(open("/dev/null", O_RDWR), F_DUPFD, FD_ASIDE);
     size_t i;
 
     for (i = 0; i < sizeof signals / sizeof signals[0]; i++)
@@ -119,8 +123,9 @@ static void become_child(int pipe_fd, uint64_t file_len)
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (pipe_fd != PIPE_FD)
-        (void)dup2(pipe_fd, PIPE_FD);
+    (void)dup2(telling, PIPE_FD);
+    for (i = 0; i < PIPE_FD; i++)
+        (void)dup2(nowhere, (int)i);
     (void)close_range(PIPE_FD + 1, ~0U, 0);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_CPU, CPU_MAX_S);

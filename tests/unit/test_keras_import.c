@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "infer/engine.h"
 #include "models/bundle.h"
-#include "models/keras_import.h"
+#include "models/keras_convert.h"
 #include "models/onnx_graph.h"
 #include "test.h"
 
@@ -139,6 +139,54 @@ TEST(keras_import_reports_what_it_understood)
     /* Transpose, Conv, Clip, Conv, Add, pool, Flatten, Gemm, Relu, Gemm,
      * Softmax and two names: no padding and no batch norm. */
     CHECK_INT(report.node_count, 13);
+}
+
+/* In this process, where a sanitizer sees it. */
+TEST(a_keras_file_is_converted_without_a_child)
+{
+    static const struct keras_options options;
+    char onnx[FILE_PATH_MAX], scratch[FILE_PATH_MAX];
+    int i;
+
+    snprintf(onnx, sizeof onnx, "%s", in_dir("here.onnx"));
+    snprintf(scratch, sizeof scratch, "%s", in_dir("scratch"));
+    for (i = 0; i < NAME_COUNT; i++) {
+        struct onnx_graph *graph = NULL;
+        struct keras_report report;
+        struct err err = {0};
+
+        CHECK_OK(keras_convert(source(names[i]), &options, scratch, onnx,
+                               &report, &err),
+                 err);
+        CHECK_OK(onnx_read(onnx, &graph, &err), err);
+        CHECK_INT(graph->node_count, report.node_count);
+        onnx_free(graph);
+        CHECK(!file_exists(scratch));
+    }
+}
+
+TEST(a_layer_named_for_the_embedding_must_be_there)
+{
+    struct keras_options options = {.embedding = "pool"};
+    struct keras_report report;
+    struct err err = {0};
+
+    CHECK_OK(
+        keras_import(source("tiny_2.h5"), &options, test_dir(), &report, &err),
+        err);
+    CHECK_TEXT(report.embedding, "pool");
+    CHECK_INT(report.embedding_len, 4);
+    options.embedding = "sum";
+    CHECK_ERR(
+        keras_import(source("tiny_2.h5"), &options, test_dir(), &report, &err),
+        ERR_UNPROCESSABLE);
+    CHECK_HAS(err.text, "one row");
+    err = (struct err){0};
+    options.embedding = "absent";
+    CHECK_ERR(
+        keras_import(source("tiny_2.h5"), &options, test_dir(), &report, &err),
+        ERR_UNPROCESSABLE);
+    CHECK_HAS(err.text, "absent");
 }
 
 TEST(a_kept_batch_norm_stays_a_node)
