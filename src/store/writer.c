@@ -30,10 +30,15 @@ static bool can_spill(const struct writer *writer)
     return writer->spill != NULL && !writer->is_spill_full;
 }
 
-static bool is_batch_full(const struct writer *writer)
+/* Whether enough waits to be moved without waiting for more. */
+static bool is_enough(const struct writer *writer)
 {
-    return writer->queue.count >= writer->options.batch_max ||
-           writer->queue.len >= WRITER_BATCH_LEN_MAX;
+    const struct row_queue *queue = &writer->queue;
+
+    return queue->count >= writer->options.batch_max ||
+           queue->len >= WRITER_BATCH_LEN_MAX ||
+           queue->count > queue->count_max / 2 ||
+           queue->len > queue->len_max / 2;
 }
 
 /* When a row that waits in memory is to be moved at the latest. */
@@ -41,7 +46,7 @@ static int64_t move_us(const struct writer *writer, int64_t now)
 {
     if (writer->queue.first == NULL)
         return NEVER;
-    if (is_batch_full(writer))
+    if (is_enough(writer))
         return now;
     return writer->queue.first->added_us + writer->options.flush_ms * 1000ll;
 }
@@ -117,18 +122,18 @@ static void *write_loop(void *argument)
 bool writer_add(struct writer *writer, const struct store_row *row)
 {
     struct row_node *node = row_node_new(row);
-    bool is_taken = false, was_full;
+    bool is_taken = false, was_enough;
 
     if (node != NULL)
         node->added_us = clock_us();
     pthread_mutex_lock(&writer->mutex);
-    was_full = is_batch_full(writer);
+    was_enough = is_enough(writer);
     if (node != NULL && !writer->is_stopping)
         is_taken = row_queue_add(&writer->queue, node);
     if (is_taken) {
         writer->accepted++;
         metrics_add(METRIC_STORE_WAITING, NULL, NULL, 1);
-        if (writer->queue.count == 1 || is_batch_full(writer) != was_full)
+        if (writer->queue.count == 1 || is_enough(writer) != was_enough)
             pthread_cond_signal(&writer->filled);
     } else {
         writer->stats.dropped++;

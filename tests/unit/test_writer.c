@@ -151,6 +151,20 @@ TEST(writer_moves_rows_to_the_file_when_memory_is_half_full)
     writer_free(writer);
 }
 
+TEST(writer_does_not_wait_for_a_batch_that_memory_cannot_hold)
+{
+    struct writer_options options = rows_options();
+    struct writer *writer;
+
+    options.queue_max = 8;
+    options.flush_ms = 60000;
+    writer = rows_start(&options);
+    CHECK_INT(rows_add(writer, 0, 5), 5);
+    store_fake_await_call(1);
+    writer_free(writer);
+    rows_check(5);
+}
+
 /* As a server does that closes the connection on a query too long for it. */
 TEST(writer_gets_along_with_a_database_that_cuts_off_large_batches)
 {
