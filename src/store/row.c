@@ -11,7 +11,7 @@ static const uint32_t TEXT_NULL = UINT32_MAX;
 
 struct row_head {
     uint8_t format, table;
-    uint16_t spare; /* 0 */
+    uint16_t spare;         /* 0 */
     uint32_t embedding_len; /* values, which follow at once */
     int64_t created_ms;
 };
@@ -40,18 +40,17 @@ static const struct {
           {"inference_time_ms", FIELD_INT, AT(prediction.inference_ms)},
           {"model_version", FIELD_TEXT, AT(prediction.model_version)},
           {"item_id", FIELD_BIG, AT(prediction.item_id)}}},
-    [STORE_LOGS] =
-        {"inference_logs",
-         {{"request_id", FIELD_TEXT, AT(log.request_id)},
-          {"image_hash", FIELD_TEXT, AT(log.image_hash)},
-          {"predicted_class", FIELD_TEXT, AT(log.class_name)},
-          {"confidence", FIELD_REAL, AT(log.confidence)},
-          {"top_k_predictions", FIELD_TEXT, AT(log.top_k_json)},
-          {"inference_time_ms", FIELD_INT, AT(log.inference_ms)},
-          {"model_version", FIELD_TEXT, AT(log.model_version)},
-          {"user_id", FIELD_BIG, AT(log.user_id)},
-          {"status", FIELD_TEXT, AT(log.status)},
-          {"error_message", FIELD_TEXT, AT(log.error_message)}}},
+    [STORE_LOGS] = {"inference_logs",
+                    {{"request_id", FIELD_TEXT, AT(log.request_id)},
+                     {"image_hash", FIELD_TEXT, AT(log.image_hash)},
+                     {"predicted_class", FIELD_TEXT, AT(log.class_name)},
+                     {"confidence", FIELD_REAL, AT(log.confidence)},
+                     {"top_k_predictions", FIELD_TEXT, AT(log.top_k_json)},
+                     {"inference_time_ms", FIELD_INT, AT(log.inference_ms)},
+                     {"model_version", FIELD_TEXT, AT(log.model_version)},
+                     {"user_id", FIELD_BIG, AT(log.user_id)},
+                     {"status", FIELD_TEXT, AT(log.status)},
+                     {"error_message", FIELD_TEXT, AT(log.error_message)}}},
     [STORE_AB] = {"ab_test_results",
                   {{"request_id", FIELD_TEXT, AT(ab.request_id)},
                    {"model_version", FIELD_TEXT, AT(ab.model_version)},
