@@ -4,7 +4,7 @@
 
 #include "base/json_write.h"
 #include "cmd/command.h"
-#include "cmd/database.h"
+#include "cmd/settings_store.h"
 
 static int print_migrated(struct store *store, struct err *err)
 {
@@ -31,8 +31,7 @@ static int print_migrated(struct store *store, struct err *err)
 int command_store_migrate(struct arguments *arguments, struct err *err)
 {
     struct store *store = NULL;
-    int rc = database_open(&arguments->config, (struct database_use){0}, &store,
-                           err);
+    int rc = settings_store_open(&arguments->config, false, &store, err);
 
     if (rc == 0)
         rc = print_migrated(store, err);
@@ -105,9 +104,7 @@ int command_store_status(struct arguments *arguments, struct err *err)
 {
     struct store *store = NULL;
     struct store_state state;
-    int rc =
-        database_open(&arguments->config,
-                      (struct database_use){.is_read_only = true}, &store, err);
+    int rc = settings_store_open(&arguments->config, true, &store, err);
 
     if (rc == 0)
         rc = store_state(store, &state, err);

@@ -20,7 +20,7 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "cmd/command.h"
-#include "cmd/database.h"
+#include "cmd/settings_store.h"
 #include "cmd/terminal.h"
 
 enum { LINE_LEN_MAX = 8 << 20, READ_LEN = 1 << 16 };
@@ -169,9 +169,7 @@ int command_store_export(struct arguments *arguments, struct err *err)
     const char *path = arguments->word_count > 0 ? arguments->words[0] : "-";
     struct export export = {.path = path, .begin_us = clock_us()};
     struct store *store = NULL;
-    int rc =
-        database_open(&arguments->config,
-                      (struct database_use){.is_read_only = true}, &store, err);
+    int rc = settings_store_open(&arguments->config, true, &store, err);
 
     buf_init(&export.line, LINE_LEN_MAX);
     if (rc == 0 && strcmp(path, "-") == 0) {
@@ -478,8 +476,8 @@ int command_store_import(struct arguments *arguments, struct err *err)
     import->arena = arena_new(ARENA_LEN_MAX);
     rc = open_input(import, err);
     if (rc == 0)
-        rc = database_open(&arguments->config, (struct database_use){0},
-                           &import->store, err);
+        rc =
+            settings_store_open(&arguments->config, false, &import->store, err);
     if (rc == 0)
         rc = import_all(import, err);
     for (i = 0; i < import->record_count; i++)

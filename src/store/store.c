@@ -110,14 +110,12 @@ int store_open(const char *url, const struct store_options *options,
     if (rc)
         goto fail;
     store->name = name_of(&store->place);
-    if (!options->is_lazy) {
-        rc = store_take(store, false,
-                        clock_us() + (int64_t)options->timeout_ms * 1000, &link,
-                        err);
-        if (rc)
-            goto fail;
-        store_give(link);
-    }
+    rc = store_take(store, false,
+                    clock_us() + (int64_t)options->timeout_ms * 1000, &link,
+                    err);
+    if (rc)
+        goto fail;
+    store_give(link);
     *out = store;
     return 0;
 fail:
@@ -216,20 +214,15 @@ int store_transact(struct store_link *link, store_work_fn *fn, void *user,
     return rc;
 }
 
-/* What the first call does: migrate, where the server could be away at the
- * start, and learn how wide the columns are. Learning comes first because it
- * goes through the pool, which does not try a server that is away all the
- * time. Two threads may both do it: the database's lock keeps them apart. */
+/* The first call learns how wide the columns are. Two threads may both do it;
+ * they learn the same. */
 static int settle(struct store *store, struct err *err)
 {
-    int rc = 0;
+    int rc;
 
-    if (atomic_load(&store->is_settled))
+    if (store->options.is_read_only || atomic_load(&store->is_settled))
         return 0;
-    if (!store->options.is_read_only)
-        rc = migrations_learn(store, err);
-    if (rc == 0 && store->options.is_lazy && !store->options.is_read_only)
-        rc = store_migrate(store, NULL, err);
+    rc = migrations_learn(store, err);
     if (rc == 0)
         atomic_store(&store->is_settled, true);
     return rc;

@@ -86,9 +86,6 @@ struct store_options {
     int connection_max; /* of the pool, 1..64; SQLite has one writer */
     int timeout_ms;     /* 1..600000: connecting, and one statement */
     bool is_read_only;  /* makes and migrates nothing; no writing calls */
-    bool is_lazy;       /* for a server that may be away at start: store_open
-                         * connects to nothing, and the first call that reaches
-                         * the database migrates it */
 };
 
 enum { STORE_ROWS_MAX = 65536, STORE_EMBEDDING_MAX = 65536 };

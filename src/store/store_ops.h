@@ -112,7 +112,7 @@ struct store {
     struct store_options options;
     char *name;
     struct store_pool pool;
-    atomic_bool is_settled; /* what the first call does is done */
+    atomic_bool is_settled; /* what follows is known */
     /* Characters that fit into a column, by its place in schema.h; an adopted
      * table may have less room than ours. 0: any number. Relaxed order: read
      * long after it was learnt, and harmless when old. */
@@ -173,7 +173,7 @@ typedef int store_work_fn(struct store_link *link, void *user, struct err *err);
 MUST_CHECK int store_call(struct store *store, bool is_writing,
                           store_work_fn *fn, void *user, struct err *err);
 
-/* The same without migrating or learning first. */
+/* The same without learning first. */
 MUST_CHECK int store_call_plain(struct store *store, bool is_writing,
                                 store_work_fn *fn, void *user, struct err *err);
 

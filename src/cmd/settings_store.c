@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/database.h"
+#include "cmd/settings_store.h"
 
 #include "base/file.h"
 #include "store/store_url.h"
 
-int database_open(const struct config *config, struct database_use use,
-                  struct store **out, struct err *err)
+int settings_store_open(const struct config *config, bool is_read_only,
+                        struct store **out, struct err *err)
 {
     char home[FILE_PATH_MAX] = "", url[STORE_URL_MAX];
     const struct store_options options = {
         .connection_max = (int)config->store_connection_max,
         .timeout_ms = (int)(config->store_timeout_s * 1000 + 0.5),
-        .is_read_only = use.is_read_only,
-        .is_lazy = use.is_lazy,
+        .is_read_only = is_read_only,
     };
     const struct store_settings settings = {
         .url = config->store_url,
