@@ -239,7 +239,7 @@ reference: ## make the reference numbers of tests/data again and compare
 	    python3 -m venv $(BUILD)/reference/venv && \
 	    $(REFERENCE_PYTHON) -m pip install -q \
 	        -r tests/data/transform/requirements.txt faiss-cpu==1.15.1 \
-	        scipy==1.17.1 statsmodels==0.15.0 && \
+	        scipy==1.17.1 statsmodels==0.15.0 ImageHash==4.3.2 && \
 	    touch $(BUILD)/reference/venv/made; }
 	@$(REFERENCE_PYTHON) tools/make_transform_reference.py --check
 	@$(REFERENCE_PYTHON) tools/make_flat_reference.py $(BUILD)/reference
@@ -249,6 +249,8 @@ reference: ## make the reference numbers of tests/data again and compare
 	    $(BUILD)/reference/rollout_reference.h
 	@cmp $(BUILD)/reference/rollout_reference.h tests/unit/rollout_reference.h
 	@echo "rollout_reference.h: as stored"
+	@$(REFERENCE_PYTHON) tools/make_quality_reference.py --check
+	@$(REFERENCE_PYTHON) tools/make_boxes_reference.py --check
 
 # --- write -----------------------------------------------------------------
 DOCS := api config metrics errors commands

@@ -12,6 +12,7 @@
 #include "image/recent.h"
 #include "models/adversarial.h"
 #include "models/detector.h"
+#include "obs/metrics.h"
 
 /* Of each side, where nothing better is known: the contract's. */
 static const double central_share = 0.8;
@@ -129,6 +130,7 @@ static int warn(struct run *run, enum check check, double score, double limit,
 
     if (message == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory for a warning");
+    metrics_add(METRIC_CHECK_WARNINGS, names[check], NULL, 1);
     if (run->config->quality_mode == QUALITY_REJECT)
         return err_set(err, ERR_UNPROCESSABLE, "%s", message);
     assert(list->count < CHECK_COUNT);

@@ -45,6 +45,7 @@ enum { METRICS_SERIES_MAX = 256 };
     X(CACHE_BYTES,       GAUGE,     "olho_cache_bytes", "backend", NULL, "Bytes held by the cache of this process.") \
     X(FLIGHT,            COUNTER,   "olho_flight_total", "outcome", NULL, "Answers computed (lead), shared with an identical request (share), or not waited for (timeout).") \
     X(SHADOW_SKIPPED,    COUNTER,   "olho_shadow_skipped_total", NULL, NULL, "Requests that the version which only watches was not asked, because its queue was full.") \
+    X(CHECK_WARNINGS,    COUNTER,   "olho_check_warnings_total", "check", NULL, "Images that failed a check.") \
     X(MODEL_UPDATES,     COUNTER,   "olho_model_updates_total", "outcome", NULL, "Updates of the model while it served: ok or failed.") \
     X(ROLLBACKS,         COUNTER,   "olho_ab_rollbacks_total", "model", NULL, "Versions taken out because they were worse.") \
     X(TRACES,            COUNTER,   "olho_traces_total", "outcome", NULL, "Traces of requests: sent, or dropped because the collector was away or the queue full.") \
