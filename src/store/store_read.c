@@ -181,31 +181,38 @@ int store_find_answer(struct store *store, const char *request_id,
     return rc;
 }
 
-/* Of several opinions on one request the last one counts. */
+/* Of several opinions on one request the last one counts. There are far fewer
+ * of them than answers, so they are joined from their side. */
 static const char ab_totals[] =
-    "SELECT a.model_version, COUNT(*), "
-    "SUM(CASE WHEN a.status = 'error' THEN 1 ELSE 0 END), "
-    "SUM(CASE WHEN a.status = 'error' THEN 0 ELSE a.confidence END), "
-    "COUNT(f.id), "
-    "SUM(CASE WHEN f.classe = a.prediction THEN 1 ELSE 0 END) "
-    "FROM ab_test_results a LEFT JOIN feedback f "
-    "ON f.request_id = a.request_id AND a.status <> 'error' AND f.id = "
-    "(SELECT MAX(g.id) FROM feedback g WHERE g.request_id = a.request_id) "
-    "WHERE a.created_at >= ? AND a.model_version IS NOT NULL "
-    "GROUP BY a.model_version ORDER BY a.model_version LIMIT 100";
+    "SELECT t.model_version, t.requests, t.errors, t.confidences, j.opinions, "
+    "j.correct FROM "
+    "(SELECT model_version, COUNT(*) AS requests, "
+    "SUM(CASE WHEN status = 'error' THEN 1 ELSE 0 END) AS errors, "
+    "SUM(CASE WHEN status = 'error' THEN 0 ELSE confidence END) AS confidences "
+    "FROM ab_test_results WHERE created_at >= ? AND model_version IS NOT NULL "
+    "GROUP BY model_version) t LEFT JOIN "
+    "(SELECT a.model_version, COUNT(*) AS opinions, "
+    "SUM(CASE WHEN f.classe = a.prediction THEN 1 ELSE 0 END) AS correct "
+    "FROM (SELECT MAX(id) AS id FROM feedback GROUP BY request_id) l "
+    "JOIN feedback f ON f.id = l.id "
+    "JOIN ab_test_results a ON a.request_id = f.request_id "
+    "WHERE a.created_at >= ? AND COALESCE(a.status, '') <> 'error' "
+    "GROUP BY a.model_version) j ON j.model_version = t.model_version "
+    "ORDER BY t.model_version LIMIT 100";
 
 int store_scan_ab(struct store *store, int64_t since_ms, store_ab_fn *fn,
                   void *user, struct err *err)
 {
     struct store_ab_total total;
-    struct store_value since;
+    struct store_value since[2];
     struct store_page page;
     int rc, i;
 
     store_page_init(&page);
-    rc = store_time_value(since_ms, page.keys, &since, err);
+    rc = store_time_value(since_ms, page.keys, &since[0], err);
+    since[1] = since[0];
     if (rc == 0)
-        rc = store_page_read(store, ab_totals, &since, 1, &page, err);
+        rc = store_page_read(store, ab_totals, since, 2, &page, err);
     for (i = 0; rc == 0 && i < page.row_count; i++) {
         const struct store_field *row = page.rows[i];
 
