@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "test.h"
 
-void fixture_fill(float *values, size_t count, unsigned seed)
+void tiny_fill(float *values, size_t count, unsigned seed)
 {
     size_t i;
 
@@ -16,19 +16,19 @@ void fixture_fill(float *values, size_t count, unsigned seed)
     }
 }
 
-void fixture_add_random(struct onnx_graph *graph, const char *name,
-                        const int64_t *dims, int rank, unsigned seed)
+void tiny_add_random(struct onnx_graph *graph, const char *name,
+                     const int64_t *dims, int rank, unsigned seed)
 {
     struct onnx_tensor *tensor =
         onnx_add_tensor(graph, name, ONNX_FLOAT, dims, rank, NULL);
 
     if (tensor != NULL)
-        fixture_fill(tensor->data, tensor->data_len / sizeof(float), seed);
+        tiny_fill(tensor->data, tensor->data_len / sizeof(float), seed);
 }
 
-void fixture_add_conv(struct onnx_graph *graph, const char *output,
-                      const char *input, const char *weights, const char *bias,
-                      int group, int pad)
+void tiny_add_conv(struct onnx_graph *graph, const char *output,
+                   const char *input, const char *weights, const char *bias,
+                   int group, int pad)
 {
     struct onnx_node *node =
         onnx_add(graph, "Conv", output, input, weights, bias, NULL);
@@ -37,7 +37,7 @@ void fixture_add_conv(struct onnx_graph *graph, const char *output,
     onnx_set_ints(graph, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
 }
 
-struct onnx_graph *fixture_network(void)
+struct onnx_graph *tiny_network(void)
 {
     static const float zero = 0, six = 6;
     struct onnx_graph *graph = onnx_new();
@@ -49,19 +49,19 @@ struct onnx_graph *fixture_network(void)
                           2);
     onnx_add_graph_output(graph, "features", ONNX_FLOAT,
                           (int64_t[]){-1, FEATURES}, 2);
-    fixture_add_random(graph, "w1", (int64_t[]){8, 3, 3, 3}, 4, 1);
-    fixture_add_random(graph, "b1", (int64_t[]){8}, 1, 2);
-    fixture_add_random(graph, "w2", (int64_t[]){8, 1, 3, 3}, 4, 3);
-    fixture_add_random(graph, "w3", (int64_t[]){8, 8, 1, 1}, 4, 4);
-    fixture_add_random(graph, "b3", (int64_t[]){8}, 1, 5);
-    fixture_add_random(graph, "w4", (int64_t[]){CLASSES, FEATURES}, 2, 6);
+    tiny_add_random(graph, "w1", (int64_t[]){8, 3, 3, 3}, 4, 1);
+    tiny_add_random(graph, "b1", (int64_t[]){8}, 1, 2);
+    tiny_add_random(graph, "w2", (int64_t[]){8, 1, 3, 3}, 4, 3);
+    tiny_add_random(graph, "w3", (int64_t[]){8, 8, 1, 1}, 4, 4);
+    tiny_add_random(graph, "b3", (int64_t[]){8}, 1, 5);
+    tiny_add_random(graph, "w4", (int64_t[]){CLASSES, FEATURES}, 2, 6);
     onnx_add_tensor(graph, "zero", ONNX_FLOAT, NULL, 0, &zero);
     onnx_add_tensor(graph, "six", ONNX_FLOAT, NULL, 0, &six);
-    fixture_add_conv(graph, "c1", "image", "w1", "b1", 1, 1);
+    tiny_add_conv(graph, "c1", "image", "w1", "b1", 1, 1);
     onnx_add(graph, "Relu", "r1", "c1", NULL, NULL, NULL);
-    fixture_add_conv(graph, "c2", "r1", "w2", NULL, 8, 1);
+    tiny_add_conv(graph, "c2", "r1", "w2", NULL, 8, 1);
     onnx_add(graph, "Clip", "r2", "c2", "zero", "six", NULL);
-    fixture_add_conv(graph, "c3", "r2", "w3", "b3", 1, 0);
+    tiny_add_conv(graph, "c3", "r2", "w3", "b3", 1, 0);
     onnx_add(graph, "Add", "sum", "c3", "r1", NULL, NULL);
     onnx_add(graph, "GlobalAveragePool", "pool", "sum", NULL, NULL, NULL);
     onnx_add(graph, "Flatten", "features", "pool", NULL, NULL, NULL);
@@ -71,8 +71,8 @@ struct onnx_graph *fixture_network(void)
     return graph;
 }
 
-void fixture_open(struct fixture_session *session,
-                  const struct onnx_graph *graph, bool has_8_bits)
+void tiny_open(struct tiny_session *session, const struct onnx_graph *graph,
+               bool has_8_bits)
 {
     struct engine_options options = {1, has_8_bits};
     char path[FILE_PATH_MAX];
@@ -83,8 +83,8 @@ void fixture_open(struct fixture_session *session,
     CHECK_OK(engine_open(path, &options, &session->engine, &err), err);
 }
 
-void fixture_run(struct fixture_session *session, unsigned seed, float *out,
-                 const int64_t *dims, int rank)
+void tiny_run(struct tiny_session *session, unsigned seed, float *out,
+              const int64_t *dims, int rank)
 {
     struct tensor in = {TENSOR_FLOAT32, 4, {1, 3, SIDE, SIDE}, NULL, 0};
     struct tensor outputs[ENGINE_TENSORS_MAX] = {
@@ -92,7 +92,7 @@ void fixture_run(struct fixture_session *session, unsigned seed, float *out,
     struct err err = {0};
     int i;
 
-    fixture_fill(session->input, INPUT_COUNT, seed);
+    tiny_fill(session->input, INPUT_COUNT, seed);
     in.data = session->input;
     in.data_len = sizeof session->input;
     for (i = 0; i < rank; i++) {
@@ -102,17 +102,17 @@ void fixture_run(struct fixture_session *session, unsigned seed, float *out,
     CHECK_OK(engine_run(session->engine, &in, outputs, &err), err);
 }
 
-void fixture_scores(const struct onnx_graph *graph, bool has_8_bits,
-                    unsigned seed, float *scores)
+void tiny_scores(const struct onnx_graph *graph, bool has_8_bits, unsigned seed,
+                 float *scores)
 {
-    struct fixture_session session = {0};
+    struct tiny_session session = {0};
 
-    fixture_open(&session, graph, has_8_bits);
-    fixture_run(&session, seed, scores, (int64_t[]){1, CLASSES}, 2);
+    tiny_open(&session, graph, has_8_bits);
+    tiny_run(&session, seed, scores, (int64_t[]){1, CLASSES}, 2);
     engine_close(session.engine);
 }
 
-struct onnx_graph *fixture_unfold(struct onnx_graph *graph)
+struct onnx_graph *tiny_unfold(struct onnx_graph *graph)
 {
     struct err err = {0};
 
@@ -120,7 +120,7 @@ struct onnx_graph *fixture_unfold(struct onnx_graph *graph)
     return graph;
 }
 
-struct quantize_plan *fixture_plan(const struct onnx_graph *graph)
+struct quantize_plan *tiny_plan(const struct onnx_graph *graph)
 {
     struct quantize_plan *plan = NULL;
     struct err err = {0};
@@ -129,8 +129,8 @@ struct quantize_plan *fixture_plan(const struct onnx_graph *graph)
     return plan;
 }
 
-const struct quantize_place *fixture_place(const struct quantize_plan *plan,
-                                           const char *name)
+const struct quantize_place *tiny_place(const struct quantize_plan *plan,
+                                        const char *name)
 {
     int i;
 
@@ -140,7 +140,7 @@ const struct quantize_place *fixture_place(const struct quantize_plan *plan,
     return NULL;
 }
 
-struct onnx_graph *fixture_tangled(void)
+struct onnx_graph *tiny_tangled(void)
 {
     static const float third = 1.0f / 3;
     struct onnx_graph *graph = onnx_new();
@@ -152,33 +152,33 @@ struct onnx_graph *fixture_tangled(void)
                          (int64_t[]){-1, 3, SIDE, SIDE}, 4);
     onnx_add_graph_output(graph, "scores", ONNX_FLOAT, (int64_t[]){-1, CLASSES},
                           2);
-    fixture_add_random(graph, "w1", (int64_t[]){8, 3, 3, 3}, 4, 1);
-    fixture_add_random(graph, "b1", (int64_t[]){8}, 1, 2);
-    fixture_add_random(graph, "w2", (int64_t[]){8, 8, 1, 1}, 4, 3);
-    fixture_add_random(graph, "w3", (int64_t[]){CLASSES, 8, 1, 1}, 4, 4);
-    fixture_add_random(graph, "scale", (int64_t[]){8}, 1, 5);
-    fixture_add_random(graph, "shift", (int64_t[]){8}, 1, 6);
-    fixture_add_random(graph, "mean", (int64_t[]){8}, 1, 7);
-    fixture_add_random(graph, "variance", (int64_t[]){8}, 1, 8);
+    tiny_add_random(graph, "w1", (int64_t[]){8, 3, 3, 3}, 4, 1);
+    tiny_add_random(graph, "b1", (int64_t[]){8}, 1, 2);
+    tiny_add_random(graph, "w2", (int64_t[]){8, 8, 1, 1}, 4, 3);
+    tiny_add_random(graph, "w3", (int64_t[]){CLASSES, 8, 1, 1}, 4, 4);
+    tiny_add_random(graph, "scale", (int64_t[]){8}, 1, 5);
+    tiny_add_random(graph, "shift", (int64_t[]){8}, 1, 6);
+    tiny_add_random(graph, "mean", (int64_t[]){8}, 1, 7);
+    tiny_add_random(graph, "variance", (int64_t[]){8}, 1, 8);
     variance = onnx_find_tensor(graph, "variance");
     for (i = 0; variance != NULL && i < 8; i++)
         ((float *)variance->data)[i] += 1.5f;
     node = onnx_add(graph, "Constant", "third", NULL, NULL, NULL, NULL);
     onnx_set_tensor(graph, node, "value", ONNX_FLOAT, NULL, 0, &third);
     onnx_add(graph, "Mul", "scaled", "image", "third", NULL, NULL);
-    fixture_add_conv(graph, "c1", "scaled", "w1", "b1", 1, 1);
+    tiny_add_conv(graph, "c1", "scaled", "w1", "b1", 1, 1);
     node = onnx_add(graph, "BatchNormalization", "n1", "c1", "scale", "shift",
                     "mean");
     onnx_add_input(graph, node, "variance");
     onnx_set_float(graph, node, "epsilon", 1e-3f);
-    fixture_add_conv(graph, "c2", "n1", "w2", NULL, 1, 0);
+    tiny_add_conv(graph, "c2", "n1", "w2", NULL, 1, 0);
     node = onnx_add(graph, "BatchNormalization", "n2", "c2", "scale", "shift",
                     "mean");
     onnx_add_input(graph, node, "variance");
     onnx_add(graph, "Dropout", "kept", "n2", NULL, NULL, NULL);
     onnx_add(graph, "GlobalAveragePool", "pool", "kept", NULL, NULL, NULL);
     onnx_add(graph, "Identity", "same", "pool", NULL, NULL, NULL);
-    fixture_add_conv(graph, "c3", "same", "w3", NULL, 1, 0);
+    tiny_add_conv(graph, "c3", "same", "w3", NULL, 1, 0);
     onnx_add(graph, "Flatten", "scores", "c3", NULL, NULL, NULL);
     return graph;
 }

@@ -22,7 +22,7 @@ TEST(quantize_keeps_pairs_of_weights_within_16_bits)
     struct err err = {0};
     int c, i, busy = 0;
 
-    fixture_fill(weights->data, CHANNELS * INS, 7);
+    tiny_fill(weights->data, CHANNELS * INS, 7);
     CHECK_OK(quantize_channels(weights, &options, values, scales, &err), err);
     for (c = 0; c < CHANNELS; c++)
         for (i = 0; i + 1 < INS; i += 2) {
@@ -43,7 +43,7 @@ TEST(quantize_restores_weights_within_half_a_step)
         onnx_add_tensor(graph, "w", ONNX_FLOAT, (int64_t[]){5, 3}, 2, NULL);
     size_t a, i;
 
-    fixture_fill(weights->data, 15, 9);
+    tiny_fill(weights->data, 15, 9);
     for (a = 0; a < 2; a++) {
         struct quantize_weight_options options = {.axis = axes[a]};
         struct err err = {0};
@@ -97,17 +97,17 @@ TEST(quantize_takes_channels_of_zeros_and_refuses_what_is_not_finite)
 
 TEST(quantize_weights_makes_a_network_that_scores_alike)
 {
-    struct onnx_graph *graph = fixture_network();
+    struct onnx_graph *graph = tiny_network();
     float before[CLASSES], after[CLASSES];
     struct err err = {0};
     int i, count = 0;
 
-    fixture_scores(graph, false, 1, before);
+    tiny_scores(graph, false, 1, before);
     CHECK_OK(quantize_weights(graph, &count, &err), err);
     CHECK_INT(count, 4);
     CHECK(onnx_find_tensor(graph, "w1") == NULL);
     CHECK_INT(onnx_find_tensor(graph, "w1_stored")->type, ONNX_INT8);
-    fixture_scores(graph, false, 1, after);
+    tiny_scores(graph, false, 1, after);
     for (i = 0; i < CLASSES; i++)
         CHECK_NEAR(after[i], before[i], 0.02);
     CHECK_OK(quantize_weights(graph, &count, &err), err);
@@ -119,17 +119,17 @@ TEST(quantize_weights_makes_a_network_that_scores_alike)
 
 TEST(quantize_unfold_restores_stored_weights)
 {
-    struct onnx_graph *graph = fixture_network();
+    struct onnx_graph *graph = tiny_network();
     float before[CLASSES], after[CLASSES];
     struct err err = {0};
     int i, count = 0;
 
     CHECK_OK(quantize_weights(graph, &count, &err), err);
-    fixture_scores(graph, false, 1, before);
+    tiny_scores(graph, false, 1, before);
     CHECK_OK(quantize_unfold(graph, &err), err);
     for (i = 0; i < graph->node_count; i++)
         CHECK(strcmp(graph->nodes[i]->op, "DequantizeLinear") != 0);
-    fixture_scores(graph, false, 1, after);
+    tiny_scores(graph, false, 1, after);
     for (i = 0; i < CLASSES; i++)
         CHECK_NEAR(after[i], before[i], 1e-6);
     onnx_free(graph);
@@ -139,19 +139,19 @@ TEST(quantize_unfold_simplifies_and_changes_no_score)
 {
     static const char *const gone[] = {"BatchNormalization", "Constant",
                                        "Dropout", "Identity"};
-    struct onnx_graph *graph = fixture_tangled();
+    struct onnx_graph *graph = tiny_tangled();
     float before[CLASSES], after[CLASSES];
     struct err err = {0};
     int i;
     size_t k;
 
-    fixture_scores(graph, false, 1, before);
+    tiny_scores(graph, false, 1, before);
     CHECK_OK(quantize_unfold(graph, &err), err);
     for (i = 0; i < graph->node_count; i++)
         for (k = 0; k < sizeof gone / sizeof gone[0]; k++)
             CHECK(strcmp(graph->nodes[i]->op, gone[k]) != 0);
     CHECK_TEXT(onnx_producer(graph, "scores")->op, "Gemm");
-    fixture_scores(graph, false, 1, after);
+    tiny_scores(graph, false, 1, after);
     for (i = 0; i < CLASSES; i++)
         CHECK_NEAR(after[i], before[i], 1e-4 * (1 + fabsf(before[i])));
     onnx_free(graph);
@@ -168,10 +168,10 @@ static struct onnx_graph *make_dense(int64_t bias_count)
     onnx_add_graph_output(graph, "scores", ONNX_FLOAT, (int64_t[]){-1, CLASSES},
                           2);
     onnx_add_tensor(graph, "shape", ONNX_INT64, (int64_t[]){2}, 1, shape);
-    fixture_add_random(graph, "w1", (int64_t[]){INPUT_COUNT, 5}, 2, 1);
-    fixture_add_random(graph, "b1", (int64_t[]){5}, 1, 2);
-    fixture_add_random(graph, "w2", (int64_t[]){5, CLASSES}, 2, 3);
-    fixture_add_random(graph, "b2", &bias_count, 1, 4);
+    tiny_add_random(graph, "w1", (int64_t[]){INPUT_COUNT, 5}, 2, 1);
+    tiny_add_random(graph, "b1", (int64_t[]){5}, 1, 2);
+    tiny_add_random(graph, "w2", (int64_t[]){5, CLASSES}, 2, 3);
+    tiny_add_random(graph, "b2", &bias_count, 1, 4);
     onnx_add(graph, "Reshape", "flat", "image", "shape", NULL, NULL);
     onnx_add(graph, "MatMul", "m1", "flat", "w1", NULL, NULL);
     onnx_add(graph, "Add", "a1", "b1", "m1", NULL, NULL);
@@ -188,12 +188,12 @@ TEST(quantize_unfold_finds_the_gemms_in_matmul_and_add)
     struct err err = {0};
     int i;
 
-    fixture_scores(graph, false, 1, before);
+    tiny_scores(graph, false, 1, before);
     CHECK_OK(quantize_unfold(graph, &err), err);
     CHECK_TEXT(onnx_producer(graph, "a1")->op, "Gemm");
     CHECK_TEXT(onnx_producer(graph, "scores")->op, "Gemm");
     CHECK_INT(graph->node_count, 4);
-    fixture_scores(graph, false, 1, after);
+    tiny_scores(graph, false, 1, after);
     for (i = 0; i < CLASSES; i++)
         CHECK_NEAR(after[i], before[i], 1e-4);
     onnx_free(graph);
@@ -205,7 +205,7 @@ TEST(quantize_unfold_finds_the_gemms_in_matmul_and_add)
 
 TEST(quantize_refuses_old_and_8_bit_networks)
 {
-    struct onnx_graph *graph = fixture_network();
+    struct onnx_graph *graph = tiny_network();
     struct err err = {0};
 
     graph->opset = 12;
@@ -216,7 +216,7 @@ TEST(quantize_refuses_old_and_8_bit_networks)
     CHECK_ERR(quantize_unfold(graph, &err), ERR_UNPROCESSABLE);
     CHECK_HAS(err.text, "8 bits already: node 'q'");
     onnx_free(graph);
-    graph = fixture_network();
+    graph = tiny_network();
     onnx_add(graph, "DequantizeLinear", "d", "image", "six", NULL, NULL);
     CHECK_ERR(quantize_unfold(graph, &err), ERR_UNPROCESSABLE);
     CHECK_HAS(err.text, "something else than weights");
@@ -227,23 +227,23 @@ TEST(quantize_refuses_old_and_8_bit_networks)
 
 TEST(quantize_plan_stores_what_8_bit_nodes_read_and_nothing_else)
 {
-    struct onnx_graph *graph = fixture_unfold(fixture_network());
-    struct quantize_plan *plan = fixture_plan(graph);
+    struct onnx_graph *graph = tiny_unfold(tiny_network());
+    struct quantize_plan *plan = tiny_plan(graph);
 
-    CHECK(fixture_place(plan, "image") != NULL);
-    CHECK(fixture_place(plan, "c1") == NULL);
-    CHECK(fixture_place(plan, "r1") != NULL);
-    CHECK(fixture_place(plan, "c2") == NULL);
-    CHECK(fixture_place(plan, "r2") != NULL);
-    CHECK(fixture_place(plan, "c3") != NULL);
-    CHECK(fixture_place(plan, "sum") != NULL);
-    CHECK(fixture_place(plan, "pool") == NULL);
-    CHECK(fixture_place(plan, "features") != NULL);
-    CHECK(fixture_place(plan, "logits") == NULL);
+    CHECK(tiny_place(plan, "image") != NULL);
+    CHECK(tiny_place(plan, "c1") == NULL);
+    CHECK(tiny_place(plan, "r1") != NULL);
+    CHECK(tiny_place(plan, "c2") == NULL);
+    CHECK(tiny_place(plan, "r2") != NULL);
+    CHECK(tiny_place(plan, "c3") != NULL);
+    CHECK(tiny_place(plan, "sum") != NULL);
+    CHECK(tiny_place(plan, "pool") == NULL);
+    CHECK(tiny_place(plan, "features") != NULL);
+    CHECK(tiny_place(plan, "logits") == NULL);
     CHECK_INT(plan->place_count, 6);
-    CHECK_INT(fixture_place(plan, "image")->channel_count, 3);
-    CHECK_INT(fixture_place(plan, "features")->channel_count, FEATURES);
-    CHECK(!fixture_place(plan, "features")->is_image);
+    CHECK_INT(tiny_place(plan, "image")->channel_count, 3);
+    CHECK_INT(tiny_place(plan, "features")->channel_count, FEATURES);
+    CHECK(!tiny_place(plan, "features")->is_image);
     quantize_plan_free(plan);
     onnx_free(graph);
 }
@@ -257,20 +257,20 @@ TEST(quantize_plan_gives_one_scale_to_what_is_only_moved)
     onnx_add_graph_input(graph, "image", ONNX_FLOAT,
                          (int64_t[]){1, 3, SIDE, SIDE}, 4);
     onnx_add_graph_output(graph, "y", ONNX_FLOAT, NULL, -1);
-    fixture_add_random(graph, "w", (int64_t[]){3, 3, 1, 1}, 4, 1);
-    fixture_add_conv(graph, "a", "image", "w", NULL, 1, 0);
+    tiny_add_random(graph, "w", (int64_t[]){3, 3, 1, 1}, 4, 1);
+    tiny_add_conv(graph, "a", "image", "w", NULL, 1, 0);
     node = onnx_add(graph, "MaxPool", "b", "a", NULL, NULL, NULL);
     onnx_set_ints(graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
     onnx_add(graph, "Concat", "c", "b", "b", NULL, NULL);
     onnx_add(graph, "Transpose", "d", "a", NULL, NULL, NULL);
-    fixture_add_conv(graph, "e", "b", "w", NULL, 1, 0);
-    fixture_add_conv(graph, "y", "e", "w", NULL, 1, 0);
-    plan = fixture_plan(graph);
-    CHECK_INT(fixture_place(plan, "a")->group, fixture_place(plan, "b")->group);
-    CHECK(fixture_place(plan, "e")->group != fixture_place(plan, "a")->group);
-    CHECK(fixture_place(plan, "c") == NULL);
-    CHECK(fixture_place(plan, "d") == NULL);
-    CHECK(fixture_place(plan, "y") == NULL);
+    tiny_add_conv(graph, "e", "b", "w", NULL, 1, 0);
+    tiny_add_conv(graph, "y", "e", "w", NULL, 1, 0);
+    plan = tiny_plan(graph);
+    CHECK_INT(tiny_place(plan, "a")->group, tiny_place(plan, "b")->group);
+    CHECK(tiny_place(plan, "e")->group != tiny_place(plan, "a")->group);
+    CHECK(tiny_place(plan, "c") == NULL);
+    CHECK(tiny_place(plan, "d") == NULL);
+    CHECK(tiny_place(plan, "y") == NULL);
     CHECK_INT(plan->roles[5], QUANTIZE_END);
     quantize_plan_free(plan);
     onnx_free(graph);
@@ -285,21 +285,21 @@ TEST(quantize_plan_lets_a_float_node_stand_between_8_bit_ones)
     onnx_add_graph_input(graph, "image", ONNX_FLOAT,
                          (int64_t[]){1, 3, SIDE, SIDE}, 4);
     onnx_add_graph_output(graph, "y", ONNX_FLOAT, NULL, -1);
-    fixture_add_random(graph, "w", (int64_t[]){3, 3, 1, 1}, 4, 1);
+    tiny_add_random(graph, "w", (int64_t[]){3, 3, 1, 1}, 4, 1);
     onnx_add(graph, "Tanh", "begin", "image", NULL, NULL, NULL);
-    fixture_add_conv(graph, "a", "begin", "w", NULL, 1, 0);
+    tiny_add_conv(graph, "a", "begin", "w", NULL, 1, 0);
     onnx_add(graph, "HardSwish", "b", "a", NULL, NULL, NULL);
-    fixture_add_conv(graph, "c", "b", "w", NULL, 1, 0);
+    tiny_add_conv(graph, "c", "b", "w", NULL, 1, 0);
     onnx_add(graph, "Tanh", "y", "c", NULL, NULL, NULL);
-    plan = fixture_plan(graph);
+    plan = tiny_plan(graph);
     CHECK_INT(plan->roles[0], QUANTIZE_NOT);
     CHECK_INT(plan->roles[1], QUANTIZE_HEAVY);
     CHECK_INT(plan->roles[2], QUANTIZE_END);
     CHECK_INT(plan->roles[3], QUANTIZE_END);
     CHECK_INT(plan->roles[4], QUANTIZE_NOT);
-    CHECK(fixture_place(plan, "begin") != NULL);
-    CHECK(fixture_place(plan, "a") != NULL);
-    CHECK(fixture_place(plan, "b") != NULL);
+    CHECK(tiny_place(plan, "begin") != NULL);
+    CHECK(tiny_place(plan, "a") != NULL);
+    CHECK(tiny_place(plan, "b") != NULL);
     CHECK_INT(plan->place_count, 3);
     quantize_plan_free(plan);
     onnx_free(graph);

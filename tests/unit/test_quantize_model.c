@@ -40,7 +40,7 @@ static void write_image(const char *path, unsigned seed)
 /* The folders "float" with the network and "images" with count images. */
 static void lay_out(int count)
 {
-    struct onnx_graph *graph = fixture_network();
+    struct onnx_graph *graph = tiny_network();
     char path[FILE_PATH_MAX], name[64];
     struct err err = {0};
     int i;

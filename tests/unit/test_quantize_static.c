@@ -14,15 +14,15 @@ static void calibrate(struct onnx_graph *watched, struct quantize_plan *plan,
 {
     int64_t values_count = (int64_t)quantize_watched_count(plan);
     float *values = mem_new((size_t)values_count * sizeof *values);
-    struct fixture_session session = {0};
+    struct tiny_session session = {0};
     int i, k, c;
 
     quantize_watch(watched, plan);
-    fixture_open(&session, watched, false);
+    tiny_open(&session, watched, false);
     for (i = 0; i < count; i++) {
         const float *means = values + 2 * plan->place_count;
 
-        fixture_run(&session, 100u + (unsigned)i, values, &values_count, 1);
+        tiny_run(&session, 100u + (unsigned)i, values, &values_count, 1);
         for (k = 0; k < plan->place_count; k++) {
             struct quantize_place *place = &plan->places[k];
 
@@ -40,9 +40,9 @@ static void calibrate(struct onnx_graph *watched, struct quantize_plan *plan,
 
 static struct onnx_graph *make_static(struct onnx_graph *(*make)(void))
 {
-    struct onnx_graph *graph = fixture_unfold(make());
-    struct onnx_graph *watched = fixture_unfold(make());
-    struct quantize_plan *plan = fixture_plan(graph);
+    struct onnx_graph *graph = tiny_unfold(make());
+    struct onnx_graph *watched = tiny_unfold(make());
+    struct quantize_plan *plan = tiny_plan(graph);
     struct err err = {0};
 
     calibrate(watched, plan, 16);
@@ -63,17 +63,17 @@ static int count_op(const struct onnx_graph *graph, const char *op)
 
 TEST(quantize_watch_tells_ranges_and_means)
 {
-    struct onnx_graph *watched = fixture_unfold(fixture_network());
-    struct quantize_plan *plan = fixture_plan(watched);
+    struct onnx_graph *watched = tiny_unfold(tiny_network());
+    struct quantize_plan *plan = tiny_plan(watched);
     const struct quantize_place *image, *clipped;
     double sum = 0;
     float first[INPUT_COUNT];
     int i;
 
     calibrate(watched, plan, 1);
-    image = fixture_place(plan, "image");
-    clipped = fixture_place(plan, "r2");
-    fixture_fill(first, INPUT_COUNT, 100);
+    image = tiny_place(plan, "image");
+    clipped = tiny_place(plan, "r2");
+    tiny_fill(first, INPUT_COUNT, 100);
     for (i = 0; i < SIDE * SIDE; i++)
         sum += first[SIDE * SIDE + i];
     CHECK_NEAR(image->means[1], sum / (SIDE * SIDE), 1e-5);
@@ -86,22 +86,22 @@ TEST(quantize_watch_tells_ranges_and_means)
 
 TEST(quantize_static_network_scores_alike)
 {
-    struct onnx_graph *graph = fixture_network(), *small;
+    struct onnx_graph *graph = tiny_network(), *small;
     float before[CLASSES], after[CLASSES];
     unsigned seed;
     int i;
 
-    small = make_static(fixture_network);
+    small = make_static(tiny_network);
     CHECK_INT(count_op(small, "Relu"), 0);
     CHECK_INT(count_op(small, "Clip"), 0);
     CHECK_INT(count_op(small, "QuantizeLinear"), 6);
     CHECK(onnx_is_graph_output(small, "features"));
     for (seed = 1; seed <= 4; seed++) {
-        fixture_scores(graph, false, seed, before);
-        fixture_scores(small, true, seed, after);
+        tiny_scores(graph, false, seed, before);
+        tiny_scores(small, true, seed, after);
         for (i = 0; i < CLASSES; i++)
             CHECK_NEAR(after[i], before[i], 0.05);
-        fixture_scores(small, false, seed, before);
+        tiny_scores(small, false, seed, before);
         for (i = 0; i < CLASSES; i++)
             CHECK_NEAR(after[i], before[i], 0.03);
     }
@@ -111,13 +111,13 @@ TEST(quantize_static_network_scores_alike)
 
 TEST(quantize_static_network_of_every_known_operator_runs)
 {
-    struct onnx_graph *small = make_static(fixture_tangled);
+    struct onnx_graph *small = make_static(tiny_tangled);
     float before[CLASSES], after[CLASSES];
-    struct onnx_graph *graph = fixture_tangled();
+    struct onnx_graph *graph = tiny_tangled();
     int i;
 
-    fixture_scores(graph, false, 3, before);
-    fixture_scores(small, true, 3, after);
+    tiny_scores(graph, false, 3, before);
+    tiny_scores(small, true, 3, after);
     for (i = 0; i < CLASSES; i++)
         CHECK_NEAR(after[i], before[i], 0.05 * (1 + fabsf(before[i])));
     onnx_free(small);
@@ -126,8 +126,8 @@ TEST(quantize_static_network_of_every_known_operator_runs)
 
 TEST(quantize_apply_refuses_ranges_that_are_not_finite)
 {
-    struct onnx_graph *graph = fixture_unfold(fixture_network());
-    struct quantize_plan *plan = fixture_plan(graph);
+    struct onnx_graph *graph = tiny_unfold(tiny_network());
+    struct quantize_plan *plan = tiny_plan(graph);
     struct err err = {0};
 
     plan->places[1].max = INFINITY;
@@ -139,7 +139,7 @@ TEST(quantize_apply_refuses_ranges_that_are_not_finite)
 
 static int quantise_once(struct err *err)
 {
-    struct onnx_graph *graph = fixture_network(), *tangled = fixture_tangled();
+    struct onnx_graph *graph = tiny_network(), *tangled = tiny_tangled();
     struct quantize_plan *plan = NULL;
     int count, rc;
 
