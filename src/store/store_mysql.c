@@ -141,7 +141,8 @@ static void set_options(struct mysql_link *mysql)
     unsigned statement_s = (unsigned)(mysql->link.timeout_ms + 999) / 1000;
     unsigned protocol =
         place->host[0] == '/' ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
-    my_bool yes = 1;
+    my_bool is_enforced = place->tls >= STORE_TLS_REQUIRE;
+    my_bool is_verified = place->tls >= STORE_TLS_VERIFY_CA;
 
     /* Else "localhost" would be the socket of another server. */
     mysql_options(mysql->connection, MYSQL_OPT_PROTOCOL, &protocol);
@@ -149,11 +150,10 @@ static void set_options(struct mysql_link *mysql)
     mysql_options(mysql->connection, MYSQL_OPT_READ_TIMEOUT, &statement_s);
     mysql_options(mysql->connection, MYSQL_OPT_WRITE_TIMEOUT, &statement_s);
     mysql_options(mysql->connection, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    if (place->tls >= STORE_TLS_REQUIRE)
-        mysql_options(mysql->connection, MYSQL_OPT_SSL_ENFORCE, &yes);
-    if (place->tls >= STORE_TLS_VERIFY_CA)
-        mysql_options(mysql->connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT,
-                      &yes);
+    /* Both are said: what they are otherwise depends on the version. */
+    mysql_options(mysql->connection, MYSQL_OPT_SSL_ENFORCE, &is_enforced);
+    mysql_options(mysql->connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT,
+                  &is_verified);
     if (place->tls_roots[0] != '\0')
         mysql_options(mysql->connection, MYSQL_OPT_SSL_CA, place->tls_roots);
 }
