@@ -339,8 +339,9 @@ static int finish_embedding(struct keras_build *build,
 {
     const char *wanted = build->options->embedding;
     struct keras_value value, row;
-    bool is_named = build->has_named &&
-                    (wanted != NULL || strcmp(build->named.name, scores->name));
+    bool is_named =
+        build->has_named &&
+        (wanted != NULL || strcmp(build->named.name, scores->name) != 0);
 
     if (wanted != NULL && !is_named)
         return err_set(err, ERR_UNPROCESSABLE,
