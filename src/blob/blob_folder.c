@@ -224,9 +224,9 @@ static int read_pieces(int fd, const char *key, void *piece,
 static int folder_read(struct blob *blob, const char *key,
                        struct blob_sink *sink, struct err *err)
 {
-    struct stat about;
+    struct stat about = {0};
     void *piece = NULL;
-    int fd, rc;
+    int fd = -1, rc;
 
     rc = open_key(blob, key, &fd, &about, err);
     if (rc)
@@ -250,8 +250,8 @@ out:
 static int folder_find(struct blob *blob, const char *key,
                        struct blob_item *out, struct err *err)
 {
-    struct stat about;
-    int fd, rc = open_key(blob, key, &fd, &about, err);
+    struct stat about = {0};
+    int fd = -1, rc = open_key(blob, key, &fd, &about, err);
 
     if (rc)
         return rc;

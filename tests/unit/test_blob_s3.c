@@ -448,7 +448,8 @@ TEST(blob_s3_puts_the_bucket_in_the_host_when_told_to)
     int rc;
 
     begin(texts, 1);
-    snprintf(host, sizeof host, "http://localhost%s", strrchr(endpoint, ':'));
+    snprintf(host, sizeof host, "http://%s%s", "localhost",
+             strrchr(endpoint, ':'));
     options = usual();
     options.endpoint = host;
     options.is_virtual_host = true;

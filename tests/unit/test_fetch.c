@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -473,99 +472,6 @@ TEST(fetch_ends_with_the_sinks_error)
     buf_init(&kept, 3);
     CHECK_ERR(fetch_run(fetch, &request, &reply, &err), ERR_TOO_LARGE);
     buf_release(&kept);
-    end();
-}
-
-/* --- threads ------------------------------------------------------------- */
-
-static void *get_many(void *user)
-{
-    struct fetch_request request = {.url = url, .body_len_max = BODY_MAX};
-    int i;
-
-    for (i = 0; i < 20; i++) {
-        struct fetch_reply mine = {0};
-        struct err why = {0};
-
-        if (fetch_run(fetch, &request, &mine, &why) != 0 ||
-            strcmp(mine.body.data, "hello") != 0)
-            *(bool *)user = true;
-        fetch_reply_release(&mine);
-    }
-    return NULL;
-}
-
-TEST(fetch_shares_few_connections_among_threads)
-{
-    pthread_t threads[4];
-    bool has_failed[4] = {false};
-    int i;
-
-    begin(answer_hello);
-    for (i = 0; i < 4; i++)
-        CHECK_INT(pthread_create(&threads[i], NULL, get_many, &has_failed[i]),
-                  0);
-    for (i = 0; i < 4; i++)
-        pthread_join(threads[i], NULL);
-    for (i = 0; i < 4; i++)
-        CHECK(!has_failed[i]);
-    end();
-}
-
-/* --- one connection, held up --------------------------------------------- */
-
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* guards these */
-static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
-static bool is_asked, is_let_go;
-
-static void hold(int fd, int nth)
-{
-    (void)nth;
-    fake_read(fd);
-    pthread_mutex_lock(&gate);
-    is_asked = true;
-    pthread_cond_broadcast(&gate_changed);
-    while (!is_let_go)
-        pthread_cond_wait(&gate_changed, &gate);
-    pthread_mutex_unlock(&gate);
-    fake_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-}
-
-static void *get_one(void *user)
-{
-    struct fetch_request request = {.url = url, .body_len_max = BODY_MAX};
-    struct fetch_reply mine = {0};
-    struct err why = {0};
-
-    *(int *)user = fetch_run(fetch, &request, &mine, &why);
-    fetch_reply_release(&mine);
-    return NULL;
-}
-
-TEST(fetch_waits_for_a_connection_until_its_deadline)
-{
-    struct fetch_options options = {.connection_max = 1};
-    pthread_t thread;
-    int rc = 1;
-
-    is_asked = is_let_go = false;
-    begin(hold);
-    fetch_free(fetch);
-    CHECK_OK(fetch_new(&options, &fetch, &err), err);
-    CHECK_INT(pthread_create(&thread, NULL, get_one, &rc), 0);
-    pthread_mutex_lock(&gate);
-    while (!is_asked)
-        pthread_cond_wait(&gate_changed, &gate);
-    pthread_mutex_unlock(&gate);
-    CHECK_ERR(get(20), ERR_TIMEOUT);
-    CHECK_HAS(err.text, "all 1 connections were busy for 20 ms");
-    pthread_mutex_lock(&gate);
-    is_let_go = true;
-    pthread_cond_broadcast(&gate_changed);
-    pthread_mutex_unlock(&gate);
-    pthread_join(thread, NULL);
-    CHECK_INT(rc, 0);
-    CHECK_INT(fake_count(), 1);
     end();
 }
 

@@ -146,7 +146,8 @@ TEST(fetch_trusts_no_certificate_of_another_host)
     char url[100];
 
     begin();
-    snprintf(url, sizeof url, "https://localhost%s", strrchr(endpoint, ':'));
+    snprintf(url, sizeof url, "https://%s%s", "localhost",
+             strrchr(endpoint, ':'));
     CHECK_HAS(got(ca_path, false, url), "is not trusted");
     CHECK_TEXT(asked, "");
     end();
