@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "vectors/hnsw.h"
+#include "vectors/int8_rows.h"
 #include "vectors/vecindex_parts.h"
 
 /* Squares and products of two rows as long as this cannot overflow, with room
@@ -16,6 +17,9 @@
  * shorter than the other limit would be all rounding. */
 static const float square_max = 1e37F;
 static const float square_min = 1e-30F;
+
+/* When more than one row in so many is wanted, nothing is ruled out. */
+enum { QUICK_PART = 8 };
 
 static const char *const type_names[] = {
     [VECINDEX_ANY] = "any",   [VECINDEX_AUTO] = "auto",
@@ -216,6 +220,44 @@ static void scan_all(const struct vecindex_scan *scan)
     vecindex_scan_rows(scan, data->rows, data->ids, 0, data->count);
 }
 
+/* Offers rows at places of their own. */
+static void scan_places(const struct vecindex_scan *scan, const int64_t *places,
+                        int64_t count)
+{
+    const struct faiss_index *data = &scan->index->data;
+    const float *rows[VECINDEX_RUN_LEN];
+    float distances[VECINDEX_RUN_LEN];
+    int64_t done;
+    int i, part;
+
+    for (done = 0; done < count; done += part) {
+        part = count - done < VECINDEX_RUN_LEN ? (int)(count - done)
+                                               : VECINDEX_RUN_LEN;
+        for (i = 0; i < part; i++)
+            rows[i] = data->rows + places[done + i] * data->dim;
+        vecindex_distances(scan->index->kernels, data->metric, scan->query,
+                           rows, part, data->dim, distances);
+        for (i = 0; i < part; i++)
+            nearest_offer(
+                scan->nearest,
+                &(struct near){distances[i],
+                               vecindex_id(scan->index, places[done + i])});
+    }
+}
+
+/* Every row that the copy in int8 does not rule out. */
+static int scan_quick(const struct vecindex_scan *scan, struct err *err)
+{
+    int64_t *places = NULL, count = 0;
+    int rc = int8_rows_candidates(scan->index->quick, scan->query,
+                                  scan->nearest->k, &places, &count, err);
+
+    if (rc == 0)
+        scan_places(scan, places, count);
+    mem_free(places);
+    return rc;
+}
+
 static int scan_graph(const struct vecindex_scan *scan, int ef,
                       bool *out_is_exact, struct err *err)
 {
@@ -251,8 +293,11 @@ static int scan_type(const struct vecindex_scan *scan,
         return scan_graph(
             scan, query->ef_search > 0 ? query->ef_search : index->ef_search,
             out_is_exact, err);
-    scan_all(scan);
     *out_is_exact = true;
+    if (index->quick != NULL &&
+        scan->nearest->k <= index->data.count / QUICK_PART)
+        return scan_quick(scan, err);
+    scan_all(scan);
     return 0;
 }
 
@@ -347,6 +392,8 @@ static int64_t memory_len(const struct vecindex *index)
         len += count * data->dim * 4;
     if (data->ids != NULL)
         len += count * 8;
+    if (index->quick != NULL)
+        len += int8_rows_memory(index->quick);
     if (index->by_id != NULL)
         len += count * (int64_t)sizeof *index->by_id;
     if (data->kind == FAISS_IVF_FLAT)
@@ -396,6 +443,7 @@ void vecindex_free(struct vecindex *index)
         return;
     faiss_index_release(&index->data);
     hnsw_pool_free(index->visits);
+    int8_rows_free(index->quick);
     mem_free(index->list_begins);
     mem_free(index->by_id);
     mem_free(index);

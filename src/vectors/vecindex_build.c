@@ -12,12 +12,16 @@
 #include "base/mem.h"
 #include "vectors/hnsw.h"
 #include "vectors/infile.h"
+#include "vectors/int8_rows.h"
 #include "vectors/npy.h"
 #include "vectors/parallel.h"
 #include "vectors/vecindex_parts.h"
 
 /* Below this many rows looking at all of them is faster than a graph. */
 enum { FLAT_COUNT_MAX = 20000 };
+
+/* Fewer rows are as quickly looked at whole. */
+enum { QUICK_COUNT_MIN = 1000 };
 
 enum {
     LINKS = 16,
@@ -285,6 +289,19 @@ static int finish(struct vecindex *index,
     return rc ? rc : sort_ids(index, err);
 }
 
+/* What makes exact searches quick, once the rows are those to stay. */
+static int make_quick(struct vecindex *index,
+                      const struct vecindex_options *options, struct err *err)
+{
+    const struct faiss_index *data = &index->data;
+
+    if (index->type != VECINDEX_FLAT || options->is_lean ||
+        data->count < QUICK_COUNT_MIN)
+        return 0;
+    return int8_rows_new(data->rows, data->count, data->dim, data->metric,
+                         &index->quick, err);
+}
+
 /* data is Flat; full options. */
 static int build_over(struct vecindex *index,
                       const struct vecindex_options *full, struct err *err)
@@ -305,7 +322,9 @@ static int build_over(struct vecindex *index,
         munmap((void *)(uintptr_t)index->data.map.data, index->data.map.len);
         index->data.map = (struct bytes){0};
     }
-    return rc ? rc : finish(index, full, err);
+    if (rc == 0)
+        rc = finish(index, full, err);
+    return rc ? rc : make_quick(index, full, err);
 }
 
 static struct vecindex *index_new(void)
@@ -472,8 +491,10 @@ static int open_faiss(const char *path, const struct vecindex_options *options,
         rc = check_rows(index, &is_unit, err);
     if (rc == 0)
         rc = check_centroids(index, err);
-    if (rc == 0 && !is_wanted(index, options, is_unit))
-        rc = rebuild(index, options, err);
+    if (rc == 0)
+        rc = is_wanted(index, options, is_unit)
+                 ? make_quick(index, options, err)
+                 : rebuild(index, options, err);
     if (rc) {
         err_wrap(err, "'%s'", path);
         goto out;
