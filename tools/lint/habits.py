@@ -37,7 +37,7 @@ HOSTS = re.compile(
     r"|www\.rfc-editor\.org|json-schema\.org|keepachangelog\.com|semver\.org"
     r"|([\w-]+\.)?(creativecommons\.org|flickr\.com|staticflickr\.com"
     r"|wikipedia\.org|wikimedia\.org|kaggle\.com|github\.com"
-    r"|onnxruntime\.ai|onnx\.ai|debian\.org))(:\d+)?$"
+    r"|onnxruntime\.ai|onnx\.ai|debian\.org))(:(\d+|\{.*)?)?$"
 )
 # A machine of an archive or a registry under an allowed domain.
 REGISTRY = re.compile(r"^(deb|ftp|security|snapshot|archive)[.\w-]*debian\.org")
