@@ -463,7 +463,7 @@ static int read_values(struct onnx_graph *graph, const Onnx__GraphProto *from,
     for (i = 0; rc == 0 && i < from->n_input; i++) {
         const char *name = from->input[i]->name;
 
-        if (name == NULL || onnx_find_tensor(graph, name) == NULL)
+        if (onnx_find_tensor(graph, name != NULL ? name : "") == NULL)
             rc = read_value(graph, from->input[i], onnx_add_graph_input, err);
     }
     for (i = 0; rc == 0 && i < from->n_output; i++)
