@@ -109,6 +109,23 @@ TEST(quantize_static_network_scores_alike)
     onnx_free(graph);
 }
 
+/* Integers add up to the same in any order, float32 would not. */
+TEST(quantize_static_network_keeps_its_bits_when_the_engine_widens)
+{
+    struct onnx_graph *small = make_static(tiny_network);
+    float before[CLASSES], after[CLASSES];
+    struct tiny_session session = {0};
+    struct err err = {0};
+
+    tiny_open(&session, small, true);
+    tiny_run(&session, 1, before, (int64_t[]){1, CLASSES}, 2);
+    CHECK_OK(engine_widen(session.engine, 2, &err), err);
+    tiny_run(&session, 1, after, (int64_t[]){1, CLASSES}, 2);
+    CHECK(memcmp(before, after, sizeof before) == 0);
+    engine_close(session.engine);
+    onnx_free(small);
+}
+
 TEST(quantize_static_network_of_every_known_operator_runs)
 {
     struct onnx_graph *small = make_static(tiny_tangled);
