@@ -141,6 +141,39 @@ TEST(quantize_static_network_of_every_known_operator_runs)
     onnx_free(graph);
 }
 
+/* Two large weights make a step in which thirty small ones vanish; with inputs
+ * of 1 they would have added 30 * 0.006. */
+TEST(quantize_apply_puts_what_rounding_loses_into_the_bias)
+{
+    enum { INS = 32 };
+    struct onnx_graph *graph = onnx_new();
+    float weights[INS] = {1, 1}, scale;
+    struct quantize_plan *plan;
+    struct onnx_node *node;
+    struct err err = {0};
+    int i;
+
+    for (i = 2; i < INS; i++)
+        weights[i] = 0.006f;
+    onnx_add_graph_input(graph, "x", ONNX_FLOAT, (int64_t[]){-1, INS}, 2);
+    onnx_add_graph_output(graph, "y", ONNX_FLOAT, (int64_t[]){-1, 1}, 2);
+    onnx_add_tensor(graph, "w", ONNX_FLOAT, (int64_t[]){1, INS}, 2, weights);
+    node = onnx_add(graph, "Gemm", "y", "x", "w", NULL, NULL);
+    onnx_set_int(graph, node, "transB", 1);
+    plan = tiny_plan(graph);
+    CHECK_INT(plan->places[0].channel_count, INS);
+    plan->places[0].max = 2;
+    for (i = 0; i < INS; i++)
+        plan->places[0].means[i] = 1;
+    CHECK_OK(quantize_apply(graph, plan, &err), err);
+    scale = *(float *)onnx_find_tensor(graph, "w_bias_scale")->data;
+    CHECK_NEAR(*(int32_t *)onnx_find_tensor(graph, "w_bias_stored")->data *
+                   scale,
+               30 * 0.006, 0.02);
+    quantize_plan_free(plan);
+    onnx_free(graph);
+}
+
 TEST(quantize_apply_refuses_ranges_that_are_not_finite)
 {
     struct onnx_graph *graph = tiny_unfold(tiny_network());
