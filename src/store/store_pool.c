@@ -71,8 +71,8 @@ static int reserve(struct store *store, bool is_writing, int64_t deadline_us,
     }
     pthread_mutex_unlock(&pool->mutex);
     if (rc)
-        return store_fail(store, STORE_FAILURE_BUSY, "all connections in use",
-                          "", err);
+        return store_fail(store, STORE_FAILURE_BUSY, "connections in use", "",
+                          err);
     return 0;
 }
 

@@ -485,6 +485,30 @@ TEST(store_sqlite_waits_for_another_writer_and_gives_up_in_time)
     store_close(other);
 }
 
+TEST(store_sqlite_has_one_writer_and_a_reader_beside_it)
+{
+    struct store_options options = store_fixture_options();
+    struct store_link *writer = NULL;
+    char path[STORE_URL_MAX];
+    struct store *store;
+    struct err err = {0};
+
+    sqlite_url(path, "olho.db");
+    store_close(open_file(path));
+    options.timeout_ms = 200;
+    store = open_with(path, options);
+    CHECK_OK(store_write(store, &prediction, 1, &err), err);
+    CHECK_OK(store_take(store, true, clock_us() + 60000000, &writer, &err),
+             err);
+    CHECK_ERR(store_write(store, &prediction, 1, &err), ERR_UNAVAILABLE);
+    CHECK_HAS(err.text, "in use");
+    CHECK_INT(row_count(store), 1);
+    store_give(writer);
+    err = (struct err){0};
+    CHECK_OK(store_write(store, &prediction, 1, &err), err);
+    store_close(store);
+}
+
 /* What store_write answered with 0 is there after the process was killed. */
 TEST(store_sqlite_keeps_what_was_written_over_a_kill)
 {
