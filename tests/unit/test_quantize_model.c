@@ -182,6 +182,29 @@ TEST(quantize_model_refuses_too_few_images)
     config_release(&config);
 }
 
+TEST(quantize_model_never_compares_on_images_that_calibrated)
+{
+    struct config config = {0};
+    struct quantize_report report;
+    char path[FILE_PATH_MAX], name[64];
+    struct err err = {0};
+    int i;
+
+    option_preset(config_options, config_option_count, &config);
+    lay_out(IMAGE_COUNT);
+    for (i = 1; i < IMAGE_COUNT; i += 2) {
+        snprintf(name, sizeof name, "images/%02d.bmp", i);
+        CHECK_OK(file_write(place(name, path), bytes_of_text("no image"), &err),
+                 err);
+    }
+    CHECK_ERR(quantise(&config, QUANTIZE_STATIC, 0, &report, &err),
+              ERR_INVALID);
+    CHECK_HAS(err.text, "only 0 of the images that are held out");
+    CHECK_INT(report.calibrated_count, IMAGE_COUNT / 2);
+    CHECK_INT(report.skipped_count, IMAGE_COUNT / 2);
+    config_release(&config);
+}
+
 static void clear(void)
 {
     static const char *const names[] = {"model.onnx", "labels.txt", "LICENCE",
