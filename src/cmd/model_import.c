@@ -168,11 +168,13 @@ static int prepare(const struct arguments *arguments, struct import *import,
 static int copy_bytes(FILE *from, FILE *to, const char *path, struct err *err)
 {
     char *piece = mem_new(PIECE_LEN);
-    bool is_fine = true;
+    bool is_fine;
     size_t n;
 
-    while (is_fine && (n = fread(piece, 1, PIECE_LEN, from)) > 0)
+    do {
+        n = fread(piece, 1, PIECE_LEN, from);
         is_fine = fwrite(piece, 1, n, to) == n;
+    } while (is_fine && n == PIECE_LEN);
     mem_free(piece);
     if (!is_fine || ferror(from) || fflush(to) != 0 || fsync(fileno(to)) != 0)
         return err_set(err, ERR_IO, "copying %s failed: %s", path,

@@ -414,7 +414,7 @@ int keras_build_prelu(struct keras_build *build,
                       struct keras_value *out, struct err *err)
 {
     double shared[KERAS_RANK_MAX];
-    int64_t dims[KERAS_RANK_MAX], memory[KERAS_RANK_MAX];
+    int64_t dims[KERAS_RANK_MAX] = {0}, memory[KERAS_RANK_MAX];
     char name[KERAS_NAME_MAX];
     struct keras_value plain;
     struct onnx_tensor *tensor;
