@@ -87,7 +87,7 @@ int int8_rows_new(const float *rows, int64_t count, int dim,
     made->count = count;
     made->dim = dim;
     made->stride = (dim + INT8_STEP - 1) / INT8_STEP * INT8_STEP;
-    made->slack = own_slack + rounding * (float)(dim / SUMS_MIN + ROUNDINGS);
+    made->slack = own_slack + rounding * ((float)dim / SUMS_MIN + ROUNDINGS);
     made->codes = mem_try_aligned((size_t)count, (size_t)made->stride);
     made->about = mem_try((size_t)count, sizeof *made->about);
     if (made->codes == NULL || made->about == NULL) {
