@@ -2,22 +2,23 @@
 """Makes tests/data/keras: Keras files of a few kB, and what Keras answers.
 
     python tools/make_keras_data.py     (packages: tests/keras/requirements.txt)
+    python tools/make_keras_data.py --old        (with tensorflow-cpu==2.13.1)
 
 tiny_2.h5, tiny_2.keras, tiny_3.h5 and tiny_3.keras are one network of Keras 2
 or 3: a frozen base inside a functional model, with convolutions, batch norms,
 a residual sum, ReLU6, an `embedding` layer and softmax. tiny.json has the
 answers, for the image whose value number i (height, width, channel) is
-(i * 37 % 101) / 101. config_*.json are their configurations, for fuzzing."""
+(i * 37 % 101) / 101. tiny_old.keras is the same network by TensorFlow 2.13,
+whose archives have other paths. The fuzzing corpus gets config_*.json, their
+configurations."""
 import json
 import os
 import pathlib
+import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import h5py  # noqa: E402
-import keras  # noqa: E402
 import numpy as np  # noqa: E402
-import tf_keras  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "tests" / "data" / "keras"
@@ -61,7 +62,17 @@ def fill(model):
                 weight.assign(value.astype("float32"))
 
 
+def main_old():
+    from tensorflow import keras
+    model = make(keras)
+    fill(model)
+    model.save(OUT / "tiny_old.keras")
+
+
 def main():
+    import h5py
+    import keras
+    import tf_keras
     OUT.mkdir(parents=True, exist_ok=True)
     CORPUS.mkdir(parents=True, exist_ok=True)
     count = SIDE * SIDE * 3
@@ -88,4 +99,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main_old() if "--old" in sys.argv else main()

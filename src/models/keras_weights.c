@@ -12,6 +12,7 @@ enum { PATH_LEN_MAX = 2048, PIECES_MAX = 1000 };
 struct keras_weights {
     struct hdf5_file *file; /* borrowed */
     bool is_archive;
+    bool is_doubled; /* an archive of TensorFlow 2.12 or 2.13 */
     int64_t count;
     /* The weight_names of the group that was asked for last. */
     const struct keras_layer *group;
@@ -19,12 +20,16 @@ struct keras_weights {
     size_t name_count;
 };
 
+/* What archives of TensorFlow 2.12 and 2.13 call their layers. */
+static const char doubled_folder[] = "_layer_checkpoint_dependencies";
+
 struct keras_weights *keras_weights_new(struct hdf5_file *file, bool is_archive)
 {
     struct keras_weights *weights = mem_new(sizeof *weights);
 
     weights->file = file;
     weights->is_archive = is_archive;
+    weights->is_doubled = is_archive && hdf5_has(file, doubled_folder);
     buf_init(&weights->names, HDF5_TEXT_MAX);
     return weights;
 }
@@ -60,21 +65,23 @@ static void add_snake(const char *class_name, struct buf *out)
 }
 
 /* The group of a layer inside the archive. Layers of a class are counted in
- * the order of their model; operations are none. */
-static void add_archive_path(const struct keras_layer *layer, struct buf *out)
+ * the order of their model; operations are none. TensorFlow 2.12 and 2.13 went
+ * over a list that has each layer with weights twice, and counted both. */
+static void add_archive_path(const struct keras_weights *weights,
+                             const struct keras_layer *layer, struct buf *out)
 {
     const struct keras_model *model = layer->parent;
     int i, same = 0;
 
     if (model->owner != NULL) {
-        add_archive_path(model->owner, out);
+        add_archive_path(weights, model->owner, out);
         buf_add_char(out, '/');
     }
     for (i = 0; &model->layers[i] != layer; i++)
         if (!model->layers[i].is_operation &&
             strcmp(model->layers[i].class_name, layer->class_name) == 0)
-            same++;
-    buf_add_text(out, "layers/");
+            same += weights->is_doubled ? 2 : 1;
+    buf_printf(out, "%s/", weights->is_doubled ? doubled_folder : "layers");
     add_snake(layer->class_name, out);
     if (same > 0)
         buf_printf(out, "_%d", same);
@@ -107,7 +114,7 @@ static int archive_path(struct keras_weights *weights,
 {
     int rc;
 
-    add_archive_path(layer, out);
+    add_archive_path(weights, layer, out);
     buf_add_text(out, "/vars");
     rc = buf_check(out, err);
     if (rc == 0)

@@ -79,7 +79,7 @@ def test_the_embedding_can_be_named(room):
 @pytest.mark.parametrize("arguments, words", [
     (["absent.keras"], "there is no absent.keras"),
     ([TINY / "tiny.json"], "neither .keras, .h5 nor .onnx"),
-    ([TINY], "4 files that are models"),
+    ([TINY], "5 files that are models"),
     ([TINY / "tiny_2.h5", "--embedding", "nobody"], 'no layer "nobody"'),
 ])
 def test_what_cannot_be_imported_is_said_and_leaves_nothing(room, arguments,

@@ -18,7 +18,7 @@
 enum { SIDE = 8, VALUES = SIDE * SIDE * 3, CLASSES = 3, EMBEDDING = 5 };
 
 static const char *const names[] = {"tiny_2.h5", "tiny_2.keras", "tiny_3.h5",
-                                    "tiny_3.keras"};
+                                    "tiny_3.keras", "tiny_old.keras"};
 enum { NAME_COUNT = sizeof names / sizeof names[0] };
 
 static const char *source(const char *name)
