@@ -184,6 +184,16 @@ static void put_row(struct cursor *cursor, const struct store_row *row)
     put_time(cursor, row->created_ms);
 }
 
+/* The contract does not say of what kind ab_test_results.latency_ms is. Where
+ * another program made it whole, PostgreSQL refuses a text with a fraction, but
+ * rounds a decimal. */
+static const char *place_of(int column)
+{
+    return schema_columns[column].type == COLUMN_REAL
+               ? "CAST(? AS decimal(20,6))"
+               : "?";
+}
+
 void store_insert_sql(const char *table, bool has_id, int row_count,
                       struct buf *out)
 {
@@ -196,7 +206,8 @@ void store_insert_sql(const char *table, bool has_id, int row_count,
     for (row = 0; row < row_count; row++) {
         buf_add_text(out, row > 0 ? ", (" : "(");
         for (i = !has_id; i < count; i++)
-            buf_add_text(out, i > !has_id ? ", ?" : "?");
+            buf_printf(out, "%s%s", i > !has_id ? ", " : "",
+                       place_of(first + i));
         buf_add_char(out, ')');
     }
 }
