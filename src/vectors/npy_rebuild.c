@@ -5,6 +5,14 @@
 #include "base/mem.h"
 #include "vectors/npy_machine.h"
 
+/* The values of a tuple; NULL of an empty one, before which there may have been
+ * none at all. */
+static const struct value *items_of(const struct machine *machine,
+                                    const struct value *tuple)
+{
+    return tuple->count == 0 ? NULL : machine->items.values + tuple->begin;
+}
+
 static bool is_global(const struct value *value, enum global global)
 {
     return value->kind == A_GLOBAL && value->number == (int64_t)global;
@@ -79,7 +87,7 @@ static int make_scalar(struct machine *machine, const struct value *items,
 int npy_call(struct machine *machine, enum global global,
              const struct value *tuple, struct err *err)
 {
-    const struct value *items = machine->items.values + tuple->begin;
+    const struct value *items = items_of(machine, tuple);
 
     switch (global) {
     case RECONSTRUCT:
@@ -110,7 +118,7 @@ static int build_array(struct machine *machine, const struct value *items,
         items[4].kind != A_LIST || machine->is_built ||
         machine->types[items[2].number].kind != 'O')
         return npy_broken(machine, err);
-    shape = machine->items.values + items[1].begin;
+    shape = items_of(machine, &items[1]);
     for (i = 0; i < items[1].count; i++)
         if (shape[i].kind != A_NUMBER || shape[i].number < 0 ||
             __builtin_mul_overflow(product, shape[i].number, &product))
@@ -137,7 +145,7 @@ static int build_type(struct machine *machine, struct type *type,
 int npy_set_state(struct machine *machine, const struct value *tuple,
                   struct err *err)
 {
-    const struct value *items = machine->items.values + tuple->begin;
+    const struct value *items = items_of(machine, tuple);
     const struct value *target;
 
     if (machine->stack.count == 0)

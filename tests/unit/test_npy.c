@@ -322,6 +322,25 @@ TEST(npy_refuses_objects_that_are_no_texts)
     check_texts_fail("f4.npy", ERR_UNSUPPORTED, "'f4'");
 }
 
+/* An array that is given an empty tuple before there was any other. */
+TEST(npy_refuses_a_state_of_nothing)
+{
+    static const char pickle[] = "\x80\x04"
+                                 "cnumpy\ndtype\n)R.";
+    uint8_t file[256] = {0};
+    struct npy_texts texts = {0};
+    struct err err = {0};
+
+    memcpy(file, "\x93NUMPY\x01\x00\x76\x00", 10);
+    snprintf((char *)file + 10, 119, "%-117s\n",
+             "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }");
+    memcpy(file + 128, pickle, sizeof pickle - 1);
+    CHECK_ERR(npy_parse_texts((struct bytes){file, 128 + sizeof pickle - 1},
+                              &texts, &err),
+              ERR_CORRUPT);
+    CHECK_HAS(err.text, "damaged at byte");
+}
+
 TEST(npy_writes_texts_as_numpy_does)
 {
     uint8_t *ours = NULL, *theirs = NULL;

@@ -204,7 +204,7 @@ def test_a_collection_goes_to_faiss_and_comes_back(room, clothing):
 
 # --- damage -----------------------------------------------------------------
 
-@pytest.mark.parametrize("recipe", ["OPQ8,Flat", "PQ8", "SQ8", "IVF8,PQ8",
+@pytest.mark.parametrize("recipe", ["PCA8,Flat", "PQ8x4", "SQ8", "IVF8,PQ8x4",
                                     "LSH", "IVF8,SQ8"])
 def test_other_indexes_are_refused_by_name(work, base, recipe):
     index = faiss.index_factory(DIM, recipe)
