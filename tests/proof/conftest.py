@@ -107,3 +107,14 @@ def is_written(server):
 def settle():
     """Waits until every row is in the database."""
     return lambda server: process.until(lambda: is_written(server), 60)
+
+
+@pytest.fixture(scope="module")
+def server_of_one(serve, tmp_path_factory, models, postgres, bucket):
+    """A server with one version, shared by tests that leave it as it was."""
+    room = process.Room(tmp_path_factory.mktemp("room"))
+    shutil.copytree(models, room.work / "models")
+    installation.write_env(room.work, free_port(), postgres, bucket.service)
+    Database(postgres)
+    return serve(room=room, env={"FLASK_PORT": "-", "LOG_LEVEL": "-",
+                                 "STORE_URL": "none"})
