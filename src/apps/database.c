@@ -40,12 +40,11 @@ static int check_url(struct database *database, struct err *err)
     return rc ? err_wrap(err, "STORE_URL") : 0;
 }
 
-int database_new(const struct config *config, struct database **out,
+int database_url(const struct config *config, char *out, size_t size,
                  struct err *err)
 {
-    struct database *database = mem_new(sizeof *database);
-    char home[FILE_PATH_MAX];
-    struct store_settings settings = {
+    char home[FILE_PATH_MAX] = "";
+    const struct store_settings settings = {
         .url = config->store_url,
         .host = config->db_host,
         .database = config->db_name,
@@ -54,18 +53,32 @@ int database_new(const struct config *config, struct database **out,
         .port = (int)config->db_port,
         .home = home,
     };
+    int rc = 0;
+
+    if (config->store_url[0] == '\0' && config->db_host[0] == '\0')
+        rc = config_home(config, home, err);
+    return rc ? rc : store_url_of(&settings, out, size, err);
+}
+
+struct store_options database_options(const struct config *config)
+{
+    return (struct store_options){
+        .connection_max = (int)config->store_connection_max,
+        .timeout_ms = (int)(config->store_timeout_s * 1000 + 0.5),
+    };
+}
+
+int database_new(const struct config *config, struct database **out,
+                 struct err *err)
+{
+    struct database *database = mem_new(sizeof *database);
     int rc;
 
     pthread_mutex_init(&database->opening, NULL);
     pthread_mutex_init(&database->mutex, NULL);
-    database->options = (struct store_options){
-        .connection_max = (int)config->store_connection_max,
-        .timeout_ms = (int)(config->store_timeout_s * 1000),
-    };
+    database->options = database_options(config);
     snprintf(database->why, sizeof database->why, "not opened yet");
-    rc = config_home(config, home, err);
-    if (rc == 0)
-        rc = store_url_of(&settings, database->url, sizeof database->url, err);
+    rc = database_url(config, database->url, sizeof database->url, err);
     if (rc == 0)
         rc = check_url(database, err);
     if (rc) {

@@ -8,6 +8,11 @@
 #include "base/err.h"
 #include "store/store.h"
 
+/* What the settings say of the place (store/store_url.h) and of the calls. */
+MUST_CHECK int database_url(const struct config *config, char *out, size_t size,
+                            struct err *err);
+struct store_options database_options(const struct config *config);
+
 struct database;
 
 /* Takes the place from the settings (store/store_url.h) and asks nobody yet.

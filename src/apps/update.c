@@ -109,8 +109,8 @@ static int load(const struct app *app, const char *model_path,
     if (rc) {
         model_version_release(version);
         if (rc != ERR_FORBIDDEN)
-            err->code = ERR_UNPROCESSABLE;
-        return err->code;
+            err->code = rc = ERR_UNPROCESSABLE;
+        return rc;
     }
     update_widen(app, version);
     *out = version;
