@@ -203,6 +203,14 @@ http: $(BUILD)/olho ## tests over HTTP and of the commands; T=part of a name
 	@tools/setup test $(BUILD)
 	@tools/run-tests $(BUILD) http $(T)
 
+contract: $(BUILD)/olho $(BUILD)/olho-test ## tests beside real PostgreSQL, MariaDB, Redis, S3; T=part of a name
+	@tools/setup test $(BUILD)
+	@tools/run-tests $(BUILD) contract $(T)
+
+proof: $(BUILD)/olho ## beside TensorFlow, Keras and FAISS: the same answers; T=part of a name
+	@tools/setup test $(BUILD)
+	@tools/run-tests $(BUILD) proof $(T)
+
 asan: ## unit and HTTP tests under the address and undefined sanitizers
 	@tools/setup test $(BUILD)
 	@+$(ASAN_MAKE) -j$(JOBS) $(BUILD)/asan/olho-test $(BUILD)/asan/olho
@@ -315,6 +323,6 @@ clean: ## remove what was built, but not what was fetched
 	    $(BUILD)/compiled $(BUILD)/linked $(BUILD)/placed
 
 FORCE:
-.PHONY: all serve test test-programs unit torture http asan tsan fuzz \
+.PHONY: all serve test test-programs unit torture http contract proof asan tsan fuzz \
     fuzz-programs cover bench reference lint fmt docs help install uninstall \
     clean print-flags print-sources print-docs FORCE
