@@ -68,6 +68,9 @@ class Load:
         self.sent.append((ask, self.pool.submit(
             lambda: ask.send(self.session(), self.url))))
 
+    def done_count(self):
+        return sum(future.done() for _, future in self.sent)
+
     def replies(self):
         """Waits for all, in the order in which they were begun."""
         return [(ask, future.result()) for ask, future in self.sent]

@@ -158,3 +158,14 @@ def test_a_thousand_requests_are_answered_as_the_replaced_service_would(
     check_logs(database, answered)
     check_ab(server, database, answered)
     check_old_rows(database, before)
+
+
+def test_large_photos_are_answered_so_when_they_are_decoded_exactly(
+        start, photos, references):
+    """By default a large JPEG is decoded at a reduced scale, which the replaced
+    service did not do. The coins are too small to be scaled."""
+    files = [photo.read_bytes() for photo in photos]
+    server = start(DECODE_EXACT="true")
+    want = references[VERSIONS[0]].answer(files)
+    for photo, one in zip(files, want):
+        check_answer(server.classify(photo).json(), one)
