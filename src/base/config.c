@@ -142,6 +142,8 @@ const struct option config_options[] = {
             "Lists that a search of an IVFFlat index looks at."),
     INTEGER("HNSW_EF_SEARCH", "ef-search", ef_search, "64", 1, 100000,
             "Breadth of a search of an HNSW index."),
+    {"INDEX_MAPPED", "index-mapped", OPTION_BOOL, FIELD(is_index_mapped), "false", 0, 0, NULL, false, false,
+     "Leave the vectors of a FAISS file in the file, which instances on one host then share; it must never be written in place, only replaced."},
     INTEGER("SIMILAR_K", "similar-k", similar_k, "3", 1, 1000,
             "Similar images in an answer to /api/classify."),
     REAL("SIMILARITY_THRESHOLD", "similarity-threshold", similarity_min, "0.7", 0, 1,

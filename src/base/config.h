@@ -79,6 +79,7 @@ struct config {
     int64_t index_metric;
     int64_t nprobe;
     int64_t ef_search;
+    bool is_index_mapped;
     int64_t similar_k;
     double similarity_min;
 

@@ -158,7 +158,7 @@ static int find_file(struct bundle *bundle, struct err *err)
         return rc;
     if (search.count == 0 && search.other[0] != '\0')
         return err_set(err, ERR_UNSUPPORTED,
-                       "%s is a Keras file; only ONNX files are read",
+                       "%s is a Keras file; `olho model import` makes an ONNX file of it",
                        search.other);
     if (search.count != 1)
         return err_set(err, ERR_NOT_FOUND,

@@ -64,7 +64,7 @@ static struct vecindex_options foreign_options(const struct config *config)
         .metric = metrics[config->index_metric],
         .nprobe = (int)config->nprobe,
         .ef_search = (int)config->ef_search,
-        .is_mapped = true,
+        .is_mapped = config->is_index_mapped,
     };
 }
 
