@@ -134,10 +134,13 @@ static int classify(const struct app *app, const struct model_version *version,
                     struct arena *arena, struct answer *out, struct err *err)
 {
     struct answer answer = {.bundle = version->bundle};
+    int64_t begin_us = clock_us();
     int rc;
 
-    if (app->cache != NULL || options->wants_sha256)
+    if (app->cache != NULL || options->wants_sha256) {
         hash_sha256_hex(file, answer.sha256);
+        trace_phase("hash", begin_us, clock_us());
+    }
     if (app->cache != NULL)
         rc = recall(app, version, file, options, arena, &answer, err);
     else
