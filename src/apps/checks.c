@@ -216,6 +216,13 @@ static int check_pixels(struct run *run, const struct checks *checks,
     return rc;
 }
 
+/* An image without a name is asked about, not taken in. */
+static bool is_compared(const struct checks *checks,
+                        const struct check_input *input)
+{
+    return checks->recent != NULL && input->request_id != NULL;
+}
+
 static int check_duplicate(struct run *run, struct recent *recent,
                            uint64_t hash, const char *request_id,
                            struct err *err)
@@ -295,7 +302,7 @@ static int run_checks(struct run *run, const struct checks *checks,
         rc = check_size(run, image, err);
     if (rc == 0)
         rc = check_pixels(run, checks, input, err);
-    if (rc == 0 && checks->recent != NULL)
+    if (rc == 0 && is_compared(checks, input))
         rc = check_duplicate(run, checks->recent, hash, input->request_id, err);
     if (rc == 0)
         rc = find_part(run, checks, image, &crop, &is_part, err);
@@ -313,14 +320,14 @@ int checks_run(struct checks *checks, const struct check_input *input,
     int rc = 0;
 
     begin(&run, checks, arena, list);
-    if (checks->recent != NULL)
+    if (is_compared(checks, input))
         rc = phash_compute(input->image, &hash, err);
     if (rc == 0)
         rc = run_checks(&run, checks, input, hash, out_crop, err);
     if (rc)
         return rc;
     /* What was refused is not remembered: it may be sent again, mended. */
-    if (checks->recent != NULL)
+    if (is_compared(checks, input))
         recent_add(checks->recent, hash, input->request_id);
     *list = run.list;
     return 0;

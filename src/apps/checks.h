@@ -78,7 +78,8 @@ struct check_input {
     struct bytes file;         /* that it was decoded from; read where image is
                                 * smaller than that. Else it may be empty */
     const char *request_id;    /* by which a later duplicate names this one;
-                                * the images of one request are not compared */
+                                * the images of one request are not compared.
+                                * NULL: neither compared nor remembered */
 };
 
 /* Everything that needs no network's scores. Adds to *list (zeroed by the

@@ -21,7 +21,8 @@ struct classify_options {
     int similar_k;          /* 0: do not search */
     int64_t deadline_us;    /* monotonic; 0: none */
     bool wants_sha256;      /* answer.sha256 is needed, cache or not */
-    const char *request_id; /* by which a later duplicate names this image */
+    const char *request_id; /* by which a later duplicate names this image;
+                             * NULL: it is compared with none */
 };
 
 struct classify_times {

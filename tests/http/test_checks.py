@@ -92,6 +92,17 @@ def test_a_near_duplicate_names_the_first_request(serve, request_id):
     assert again["size"]["score"] == 720
 
 
+def test_an_image_that_is_only_searched_for_is_no_duplicate(serve):
+    server = serve({"DUPLICATE_DISTANCE": "4", "QUALITY_MODE": "reject",
+                    "BLUR_MIN": "0", "SIZE_MIN": "1"})
+    photo = PHOTOS / "cat_720p.jpg"
+    assert server.classify(photo).status_code == 200
+    for _ in range(2):
+        reply = server.classify(photo, path="/api/classify/similarity")
+        assert reply.status_code == 200, reply.text
+    assert "duplicate" not in server.log()
+
+
 @pytest.fixture
 def colours(tmp_path):
     """A model folder that names the mean colour of what it is shown."""

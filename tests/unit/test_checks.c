@@ -237,6 +237,23 @@ TEST(checks_that_are_off_say_nothing_and_want_nothing)
     end(&room);
 }
 
+TEST(checks_neither_compare_nor_remember_an_image_without_a_name)
+{
+    static const char *const settings[] = {"DUPLICATE_DISTANCE", "4", NULL};
+    struct room room;
+
+    begin(&room, settings);
+    load(&room, "cat_720p.jpg");
+    CHECK_OK(run(&room, NULL), room.err);
+    CHECK_OK(run(&room, "one"), room.err);
+    CHECK(find(&room, "duplicate") == NULL);
+    CHECK_OK(run(&room, NULL), room.err);
+    CHECK(find(&room, "duplicate") == NULL);
+    CHECK_OK(run(&room, "two"), room.err);
+    CHECK(find(&room, "duplicate") != NULL);
+    end(&room);
+}
+
 TEST(checks_name_the_request_that_sent_nearly_the_same_image)
 {
     static const char *const settings[] = {"DUPLICATE_DISTANCE", "4", NULL};
