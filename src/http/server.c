@@ -445,12 +445,14 @@ int http_server_start(const struct http_options *options,
     if (rc)
         goto fail;
     listen_reserve_files(options->connections_max);
+    /* Its threads call handlers, which may look at *out, at once. */
+    *out = server;
     server->daemon = start_daemon(server, fd);
     if (server->daemon == NULL) {
+        *out = NULL;
         rc = err_set(err, ERR_UNAVAILABLE, "the HTTP library cannot start");
         goto fail;
     }
-    *out = server;
     return 0;
 fail:
     if (fd >= 0)

@@ -33,7 +33,8 @@ struct http_options {
 
 struct http_server;
 
-/* Starts listening. apis and what they point to must outlive the server.
+/* Starts listening; *out is set before the first request runs. apis and what
+ * they point to must outlive the server.
  * ERR_CONFLICT: the port is taken; ERR_INVALID: a setting. */
 MUST_CHECK int http_server_start(const struct http_options *options,
                                  const struct http_api *const *apis,
