@@ -172,16 +172,13 @@ void database_state(struct database *database, char *out, size_t size)
     pthread_mutex_unlock(&database->mutex);
 }
 
-/* Whatever keeps it from being opened, a newer database too, may pass: the
- * rows wait. */
+/* To be opened may take as long as bringing it up to date does; whoever writes
+ * has rows to put aside meanwhile. */
 int database_write(void *user, const struct store_row *rows, int count,
                    struct err *err)
 {
     struct store *store = NULL;
+    int rc = database_get(user, &store, err);
 
-    if (database_reach(user, &store, err) != 0) {
-        err->code = ERR_UNAVAILABLE;
-        return ERR_UNAVAILABLE;
-    }
-    return store_write(store, rows, count, err);
+    return rc ? rc : store_write(store, rows, count, err);
 }

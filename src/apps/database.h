@@ -22,8 +22,8 @@ MUST_CHECK int database_new(const struct config *config, struct database **out,
 void database_free(struct database *database); /* NULL is allowed */
 
 /* The open, migrated store, borrowed until database_free. Tries to open it
- * when it is not, for as long as STORE_TIMEOUT; threads of the background wait
- * for whoever tries. */
+ * when it is not, for as long as STORE_TIMEOUT and as bringing it up to date
+ * takes; threads of the background wait for whoever tries. */
 MUST_CHECK int database_reach(struct database *database, struct store **out,
                               struct err *err);
 
@@ -38,7 +38,8 @@ bool database_is_file(const struct database *database);
 /* "ok", or why it is not open, into out; for /health. Asks nobody. */
 void database_state(struct database *database, char *out, size_t size);
 
-/* A writer_write_fn whose user is a database. */
+/* A writer_write_fn whose user is a database. It opens nothing:
+ * ERR_UNAVAILABLE until another thread has. */
 MUST_CHECK int database_write(void *database, const struct store_row *rows,
                               int count, struct err *err);
 

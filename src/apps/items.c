@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { ARENA_LEN_MAX = ITEMS_TEXT_LEN_MAX };
+enum { ARENA_LEN_MAX = ITEMS_TEXT_LEN_MAX, OPEN_AGAIN_S = 2 };
 
 /* Read-only once it is published. */
 struct items_view {
@@ -27,6 +27,7 @@ struct items {
     struct database *database; /* borrowed */
     double refresh_s;
     pthread_t thread;
+    bool is_failing; /* the last reading; the thread's */
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t wake;
@@ -184,52 +185,69 @@ const struct item *items_find(const struct items_view *view,
     return NULL;
 }
 
-/* Reads the table and publishes it; what was read before stays when the
- * database is away. */
-static void read_table(struct items *items)
+/* Reads the table and publishes it. */
+static int publish(struct items *items, struct store *store, struct err *err)
 {
     struct items_view *view = mem_new(sizeof *view), *before = NULL;
-    struct store *store = NULL;
-    struct err err = {0};
     int rc;
 
     view->uses = 1;
     view->texts = arena_new(ARENA_LEN_MAX);
-    rc = database_reach(items->database, &store, &err);
+    rc = store_scan_items(store, take_item, view, err);
     if (rc == 0)
-        rc = store_scan_items(store, take_item, view, &err);
-    if (rc == 0)
-        rc = sort(view, &err);
+        rc = sort(view, err);
     if (rc) {
-        log_write(LOG_WARN, "the items table is not read",
-                  log_text("why", err.text));
         items_release(view);
-        return;
+        return rc;
     }
     pthread_mutex_lock(&items->mutex);
     before = items->view;
     items->view = view;
     pthread_mutex_unlock(&items->mutex);
     items_release(before);
+    return 0;
+}
+
+/* What was read before stays when the database is away. Returns how many
+ * seconds later to read again: sooner while it was never open, because the
+ * writer of rows waits for that, too. */
+static double read_table(struct items *items)
+{
+    struct store *store = NULL;
+    struct err err = {0};
+    bool is_open;
+    int rc;
+
+    rc = database_reach(items->database, &store, &err);
+    is_open = rc == 0;
+    if (rc == 0)
+        rc = publish(items, store, &err);
+    if (rc != 0 && !items->is_failing)
+        log_write(LOG_WARN, "the items table is not read",
+                  log_text("why", err.text));
+    items->is_failing = rc != 0;
+    return is_open || items->refresh_s < OPEN_AGAIN_S ? items->refresh_s
+                                                      : OPEN_AGAIN_S;
 }
 
 static void *refresh(void *user)
 {
     struct items *items = user;
     struct timespec until;
+    double pause_s;
 
-    read_table(items);
+    pause_s = read_table(items);
     pthread_mutex_lock(&items->mutex);
     while (!items->is_stopping) {
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (time_t)items->refresh_s;
+        until.tv_sec += (time_t)pause_s;
         while (!items->is_stopping &&
                pthread_cond_timedwait(&items->wake, &items->mutex, &until) == 0)
             ;
         if (items->is_stopping)
             break;
         pthread_mutex_unlock(&items->mutex);
-        read_table(items);
+        pause_s = read_table(items);
         pthread_mutex_lock(&items->mutex);
     }
     pthread_mutex_unlock(&items->mutex);

@@ -255,10 +255,12 @@ int backends_open(struct app *app, struct err *err)
 
 void backends_close(struct app *app)
 {
-    work_free(app->background);
+    /* Who adds rows, then the writer, and only then those who may be waiting
+     * for the database to open: the rows are safe by then. */
     work_free(app->shadow_pool);
-    items_free(app->items);
     writer_free(app->writer);
+    work_free(app->background);
+    items_free(app->items);
     database_free(app->database);
     cache_free(app->cache);
     flight_free(app->flight);
