@@ -40,10 +40,16 @@ static const char *const stamped[] = {
 
 void answer_stamp(const struct config *config, char out[HASH_HEX_LEN + 1])
 {
+    struct stat st = {0};
     struct buf text;
     size_t i;
 
     buf_init(&text, 1 << 20);
+    /* Another detector of the same name crops otherwise. */
+    if (config->detector_path[0] != '\0' &&
+        stat(config->detector_path, &st) == 0)
+        buf_printf(&text, "%lld %lld.%09ld\n", (long long)st.st_size,
+                   (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     for (i = 0; i < sizeof stamped / sizeof stamped[0]; i++) {
         option_print(
             option_find(config_options, config_option_count, stamped[i]),

@@ -157,9 +157,10 @@ static int find_file(struct bundle *bundle, struct err *err)
     if (rc)
         return rc;
     if (search.count == 0 && search.other[0] != '\0')
-        return err_set(err, ERR_UNSUPPORTED,
-                       "%s is a Keras file; `olho model import` makes an ONNX file of it",
-                       search.other);
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "%s is a Keras file; `olho model import` makes an ONNX file of it",
+            search.other);
     if (search.count != 1)
         return err_set(err, ERR_NOT_FOUND,
                        "%s has %d .onnx files and no model.onnx; name the one "
@@ -196,20 +197,40 @@ static void complete_names(struct bundle *bundle, const char *version)
     }
 }
 
-/* FNV-1a over length and time of the file. */
-static uint64_t stamp_of(const char *path)
+/* FNV-1a over length and time of a file; both are 0 of one that is not
+ * there. */
+static uint64_t add_stamp(uint64_t stamp, const char *path)
 {
-    uint64_t stamp = 0xcbf29ce484222325u, parts[3];
+    uint64_t parts[3] = {0};
     struct stat st;
     size_t i;
 
-    if (stat(path, &st) != 0)
-        return 0;
-    parts[0] = (uint64_t)st.st_size;
-    parts[1] = (uint64_t)st.st_mtim.tv_sec;
-    parts[2] = (uint64_t)st.st_mtim.tv_nsec;
+    if (stat(path, &st) == 0) {
+        parts[0] = (uint64_t)st.st_size;
+        parts[1] = (uint64_t)st.st_mtim.tv_sec;
+        parts[2] = (uint64_t)st.st_mtim.tv_nsec;
+    }
     for (i = 0; i < sizeof parts; i++)
         stamp = (stamp ^ ((const uint8_t *)parts)[i]) * 0x100000001b3u;
+    return stamp;
+}
+
+/* Over the network and the files that say how its input is made and what its
+ * classes are called: answers change with each of them. */
+static uint64_t stamp_of(const struct bundle *bundle)
+{
+    const char *const others[] = {"metadata.json", "labels.txt",
+                                  "class_indices.json",
+                                  bundle->metadata.labels};
+    uint64_t stamp = add_stamp(0xcbf29ce484222325u, bundle->file);
+    char path[FILE_PATH_MAX];
+    struct err ignored = {0};
+    size_t i;
+
+    for (i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (others[i][0] != '\0' &&
+            file_join(bundle->dir, others[i], path, &ignored) == 0)
+            stamp = add_stamp(stamp, path);
     return stamp;
 }
 
@@ -237,7 +258,7 @@ static int load(struct bundle *bundle, const struct config *config,
     if (rc)
         return rc;
     complete_names(bundle, config->model_version);
-    bundle->file_stamp = stamp_of(bundle->file);
+    bundle->file_stamp = stamp_of(bundle);
     options.has_8_bits = bundle->metadata.has_8_bits;
     rc = engine_open(bundle->file, &options, &bundle->engine, err);
     if (rc)

@@ -31,8 +31,9 @@ struct bundle {
     int embedding_len; /* 0: the network gives none */
     int input_i, scores_i, embedding_i; /* of the engine's tensors; -1: none */
     int64_t loaded_ms;                  /* wall clock */
-    uint64_t file_stamp; /* of the file's length and time: another file of the
-                          * same name has another one */
+    uint64_t file_stamp; /* of length and time of the network's file, metadata
+                          * and labels: another one of the same name has
+                          * another stamp */
     int note_count;
     char notes[BUNDLE_NOTES_MAX][BUNDLE_NOTE_LEN]; /* what was guessed */
 };
