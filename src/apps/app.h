@@ -39,6 +39,8 @@ struct app {
     struct work_pool *background;  /* what nobody waits for */
     struct work_pool *shadow_pool; /* the version that watches; or NULL */
     struct http_server *server;    /* NULL until it listens, and in commands */
+    char model_mark[HASH_HEX_LEN + 1]; /* update_mark of what MODEL_PATH named;
+                                        * the main thread's */
     int worker_count;
     int64_t started_ms; /* wall clock */
 };

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include "apps/update.h"
 #include "base/clock.h"
 
 enum { WORKERS_MAX = 256 };
@@ -31,6 +32,7 @@ int session_open(const struct config *config, struct app *app, struct err *err)
     if (rc)
         return rc;
     app->registry = registry_new();
+    update_mark(version, app->model_mark);
     registry_put(app->registry, 0, version);
     return 0;
 }

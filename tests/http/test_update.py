@@ -4,6 +4,7 @@ import concurrent.futures
 import io
 import json
 import os
+import signal
 import threading
 
 import process
@@ -40,6 +41,13 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(serve, root):
     return serve({"MODEL_PATH": root / "v1", "MODEL_ROOT": root})
+
+
+@pytest.fixture(scope="module")
+def bucketed(serve, root):
+    """A server with a bucket of images that nobody answers for."""
+    return serve({"MODEL_PATH": root / "v1", "MODEL_ROOT": root, "MINIO_HOST": "127.0.0.1",
+                  "MINIO_PORT": 1, "MINIO_BUCKET_ORIGINAL": "fotos", "BLOB_TIMEOUT": 1})
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +95,21 @@ def test_what_leads_out_of_the_root_is_forbidden(server, path):
     assert reply.status_code == 403
     assert path in reply.json()["erro"]
     assert version(server) == "v1"
+
+
+@pytest.mark.parametrize("path", [
+    "s3://secret/v2", "s3://fotos/../secret/v2", "s3://fotos2/v2", "s3://foto/v2", "s3://", "s3:///v2"])
+def test_a_bucket_that_the_settings_do_not_name_is_forbidden(bucketed, path):
+    for body in ({"model_path": path}, {"model_path": "v1", "embeddings_path": path}):
+        reply = bucketed.post("/api/model/update", json=body)
+        assert reply.status_code == 403, reply.text
+
+
+@pytest.mark.parametrize("path", ["s3://fotos/v2", "s3://fotos"])
+def test_the_bucket_of_the_images_is_asked(bucketed, path):
+    reply = update(bucketed, path)
+    assert reply.status_code == 422, reply.text
+    assert version(bucketed) == "v1"
 
 
 def test_a_link_out_of_the_root_is_forbidden(server, root, tmp_path):
@@ -159,3 +182,36 @@ def test_an_admin_key_is_needed_where_keys_are(serve, root):
         reply = guarded.post("/api/model/update", json={"model_path": "v2"},
                              headers={"X-API-Key": key})
         assert reply.status_code == status
+
+
+def hang_up(server):
+    """SIGHUP, and waits until it is done with."""
+    before = server.metric("olho_model_updates_total")
+    os.kill(server.pid, signal.SIGHUP)
+    process.until(lambda: server.metric("olho_model_updates_total") > before)
+
+
+def test_a_hang_up_leaves_the_version_that_a_client_put_there(serve, tmp_path):
+    for name in ("v1", "v2"):
+        make_version(tmp_path, name)
+    server = serve({"MODEL_PATH": tmp_path / "v1", "MODEL_ROOT": tmp_path})
+    assert update(server, "v2").status_code == 200
+    hang_up(server)
+    assert version(server) == "v2"
+    (tmp_path / "v1" / "metadata.json").write_text('{"version": "v1b"}')
+    hang_up(server)
+    assert version(server) == "v1b"
+
+
+def test_other_metadata_makes_old_answers_unreachable(serve, tmp_path):
+    folder = make_version(tmp_path, "v1")
+    server = serve({"MODEL_PATH": folder, "MODEL_ROOT": tmp_path})
+    image = picture(tiny_model.COLORS[1], (43, 31))
+    before = server.classify(image).json()
+    assert server.classify(image).json()["cache"] == "hit"
+    metadata = {"version": "v1", "input": {"mean": [250, 250, 250], "std": [1, 1, 1]}}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    assert update(server, "v1").status_code == 200
+    after = server.classify(image).json()
+    assert after["cache"] == "miss"
+    assert after["embedding"] != before["embedding"]
