@@ -26,20 +26,21 @@ static int add_similar(const struct model_version *version, int k,
 {
     int64_t begin_us = clock_us();
     struct err search_err = {0};
-    struct neighbour *hits = NULL;
+    struct neighbours found;
     int rc;
 
     if (k == 0 || answer->embedding == NULL)
         return 0;
     rc = collection_search(version->collection, answer->embedding,
-                           version->bundle->embedding_len, k, NULL, arena,
-                           &hits, &answer->hit_count, NULL, &search_err);
+                           version->bundle->embedding_len, k, arena, &found,
+                           &search_err);
     answer->times.search_us = clock_us() - begin_us;
     trace_phase("search", begin_us, begin_us + answer->times.search_us);
-    answer->hits = hits;
-    if (rc == 0)
+    if (rc == 0) {
+        answer->hits = found.list;
+        answer->hit_count = found.count;
         return 0;
-    answer->hit_count = 0;
+    }
     answer->index_error = arena_printf(arena, "%s", search_err.text);
     return answer->index_error != NULL ? 0 : out_of_memory(err);
 }
@@ -62,11 +63,11 @@ static void judge(const struct config *config, struct answer *answer)
 
 /* Computes as the first of those who ask for this key, and tells the others.
  * What cannot be packed is answered all the same. */
-static int lead(const struct app *app, const struct bundle *bundle,
-                struct bytes file, const char *key,
+static int lead(const struct app *app, struct bytes file, const char *key,
                 const struct classify_options *options, struct arena *arena,
                 struct answer *answer, struct err *err)
 {
+    const struct bundle *bundle = answer->bundle;
     struct err pack_err = {0};
     struct buf packed;
     struct bytes value;
@@ -111,7 +112,7 @@ static int recall(const struct app *app, const struct model_version *version,
                       &packed, &flight_err);
     if (is_leader) {
         buf_release(&packed);
-        return lead(app, bundle, file, key, options, arena, answer, err);
+        return lead(app, file, key, options, arena, answer, err);
     }
     if (rc == ERR_TIMEOUT) {
         *err = flight_err;

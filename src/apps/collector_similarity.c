@@ -126,15 +126,17 @@ static int read_image_query(const struct app *app,
 
 static void write_found(struct http_reply *reply, const struct app *app,
                         const struct similarity *query,
-                        const struct neighbour *hits, int count,
-                        int64_t search_us, const char *type, bool is_exact)
+                        const struct neighbours *found, int64_t search_us,
+                        const char *type)
 {
     struct answer_items items = answer_items_begin(app);
     struct json_writer json;
+    int count;
 
     json_writer_init(&json, &reply->body);
     json_object_begin(&json);
-    count = answer_write_similar(&json, hits, count, query->threshold, &items);
+    count = answer_write_similar(&json, found->list, found->count,
+                                 query->threshold, &items);
     answer_items_end(&items);
     json_key(&json, "search_time_ms");
     json_put_fixed(&json, (double)search_us / 1000, 3);
@@ -143,7 +145,7 @@ static void write_found(struct http_reply *reply, const struct app *app,
     json_key(&json, "index_type");
     json_put_text(&json, type);
     json_key(&json, "exact");
-    json_put_bool(&json, is_exact);
+    json_put_bool(&json, found->is_exact);
     json_object_end(&json);
 }
 
@@ -154,10 +156,9 @@ static int search(const struct app *app, const struct model_version *version,
     struct similarity query = {.k = SIMILARITY_K_PRESET,
                                .threshold = app->config->similarity_min};
     struct collection_info info;
-    struct neighbour *hits = NULL;
+    struct neighbours found;
     int64_t begin_us, search_us;
-    int count = 0, rc;
-    bool is_exact;
+    int rc;
 
     rc = strcmp(request->content_type, "application/json") == 0
              ? read_json_query(request, &query, err)
@@ -173,14 +174,12 @@ static int search(const struct app *app, const struct model_version *version,
         return rc;
     begin_us = clock_us();
     rc = collection_search(version->collection, query.embedding, query.len,
-                           (int)query.k, NULL, request->arena, &hits, &count,
-                           &is_exact, err);
+                           (int)query.k, request->arena, &found, err);
     if (rc)
         return rc;
     search_us = clock_us() - begin_us;
     trace_phase("search", begin_us, begin_us + search_us);
-    write_found(reply, app, &query, hits, count, search_us, info.type,
-                is_exact);
+    write_found(reply, app, &query, &found, search_us, info.type);
     return 0;
 }
 

@@ -222,8 +222,10 @@ int collection_info(struct collection *collection, struct collection_info *out,
     int rc;
 
     if (collection->is_foreign) {
-        *out = info;
-        return foreign_info(collection, out, err);
+        rc = foreign_info(collection, &info, err);
+        if (rc == 0)
+            *out = info;
+        return rc;
     }
     rc = get_flat(collection, &index, err);
     if (rc)
@@ -259,8 +261,7 @@ static struct neighbour neighbour_of(const struct flat_hit *hit,
 
 static int search_foreign(struct collection *collection, const float *query,
                           int len, int k, struct arena *arena,
-                          struct neighbour **out, int *out_count,
-                          bool *out_exact, struct err *err)
+                          struct neighbours *out, struct err *err)
 {
     struct shelf *shelf = NULL;
     int rc;
@@ -268,14 +269,12 @@ static int search_foreign(struct collection *collection, const float *query,
     rc = get_shelf(collection, &shelf, err);
     if (rc || shelf == NULL)
         return rc;
-    return shelf_search(shelf, query, len, k, arena, out, out_count, out_exact,
-                        err);
+    return shelf_search(shelf, query, len, k, arena, out, err);
 }
 
-int collection_search(struct collection *collection, const float *query,
-                      int len, int k, const char *exclude_sha256,
-                      struct arena *arena, struct neighbour **out,
-                      int *out_count, bool *out_exact, struct err *err)
+static int search_own(struct collection *collection, const float *query,
+                      int len, int k, struct arena *arena,
+                      struct neighbours *out, struct err *err)
 {
     struct neighbour *found = NULL;
     struct flat_hit *hits = NULL;
@@ -283,12 +282,6 @@ int collection_search(struct collection *collection, const float *query,
     struct flat_info info;
     int i, count = 0, rc;
 
-    *out_count = 0;
-    if (out_exact != NULL)
-        *out_exact = true;
-    if (collection->is_foreign)
-        return search_foreign(collection, query, len, k, arena, out, out_count,
-                              out_exact, err);
     rc = get_flat(collection, &index, err);
     if (rc || index == NULL)
         return rc;
@@ -296,15 +289,29 @@ int collection_search(struct collection *collection, const float *query,
     found = arena_try(arena, (size_t)k, sizeof *found);
     if (hits == NULL || found == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory for %d neighbours", k);
-    rc = flat_search(index, query, len, k, exclude_sha256, hits, &count, err);
+    rc = flat_search(index, query, len, k, NULL, hits, &count, err);
     if (rc)
         return rc;
     flat_info(index, &info);
     for (i = 0; i < count; i++)
         found[i] = neighbour_of(&hits[i], info.metric);
-    *out = found;
-    *out_count = count;
+    *out = (struct neighbours){found, count, true};
     return 0;
+}
+
+int collection_search(struct collection *collection, const float *query,
+                      int len, int k, struct arena *arena,
+                      struct neighbours *out, struct err *err)
+{
+    struct neighbours found = {.is_exact = true};
+    int rc;
+
+    rc = collection->is_foreign
+             ? search_foreign(collection, query, len, k, arena, &found, err)
+             : search_own(collection, query, len, k, arena, &found, err);
+    if (rc == 0)
+        *out = found;
+    return rc;
 }
 
 /* The folder above the file, made when absent. */

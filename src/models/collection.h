@@ -55,14 +55,17 @@ struct neighbour {
                          * for the other metrics 1 - similarity */
 };
 
-/* The k (1..COLLECTION_K_MAX) nearest to `query` of `len` values, nearest
- * first, in the arena; none without a file. exclude_sha256 (NULL: none) leaves
- * that image out. *out_exact may be NULL. */
+struct neighbours {
+    const struct neighbour *list; /* nearest first, in the arena */
+    int count;
+    bool is_exact; /* they are the nearest for certain */
+};
+
+/* The k (1..COLLECTION_K_MAX) nearest to `query` of `len` values; none without
+ * a file. */
 MUST_CHECK int collection_search(struct collection *collection,
                                  const float *query, int len, int k,
-                                 const char *exclude_sha256,
-                                 struct arena *arena, struct neighbour **out,
-                                 int *out_count, bool *out_exact,
+                                 struct arena *arena, struct neighbours *out,
                                  struct err *err);
 
 /* Opens the index for writing, making it when absent. The caller owns *out

@@ -118,8 +118,7 @@ static const char *path_of(const struct shelf *shelf, int64_t id,
 }
 
 int shelf_search(const struct shelf *shelf, const float *query, int len, int k,
-                 struct arena *arena, struct neighbour **out, int *out_count,
-                 bool *out_exact, struct err *err)
+                 struct arena *arena, struct neighbours *out, struct err *err)
 {
     struct vecindex_query wanted = {.vector = query, .dim = len, .k = k};
     struct vecindex_hit *hits = arena_try(arena, (size_t)k, sizeof *hits);
@@ -146,9 +145,6 @@ int shelf_search(const struct shelf *shelf, const float *query, int len, int k,
         if (found[i].path == NULL)
             return err_set(err, ERR_UNAVAILABLE, "no memory for a path");
     }
-    if (out_exact != NULL)
-        *out_exact = is_exact;
-    *out = found;
-    *out_count = count;
+    *out = (struct neighbours){found, count, is_exact};
     return 0;
 }

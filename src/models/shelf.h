@@ -29,7 +29,6 @@ void shelf_info(const struct shelf *shelf, struct vecindex_info *out);
 /* As collection_search. Without labels the path of item 7 is "#7". */
 MUST_CHECK int shelf_search(const struct shelf *shelf, const float *query,
                             int len, int k, struct arena *arena,
-                            struct neighbour **out, int *out_count,
-                            bool *out_exact, struct err *err);
+                            struct neighbours *out, struct err *err);
 
 #endif
