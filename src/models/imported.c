@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "models/keras_import.h"
 
-enum { SMALL_LEN_MAX = 64 << 20, NAME_LEN = 32 };
+enum { SMALL_LEN_MAX = 64 << 20, NAME_LEN = 32, BEGIN_LEN = 64 };
 
 static const char *name_of(const char *path)
 {
@@ -26,21 +26,22 @@ static const char *name_of(const char *path)
 }
 
 /* One checksum over all that goes in, so that a changed file makes another
- * folder. */
+ * folder, and so does another version of this program, which may import
+ * otherwise. */
 static int name_folder(const struct config *config,
                        const struct imported_files *files, char *out_sum,
                        char *out, struct err *err)
 {
     const char *rest[] = {files->classes, files->labels, files->metadata};
-    char all[4 * (HASH_HEX_LEN + 1) + NAME_LEN], sum[HASH_HEX_LEN + 1];
+    char all[4 * (HASH_HEX_LEN + 1) + BEGIN_LEN], sum[HASH_HEX_LEN + 1];
     size_t i, len;
     int rc;
 
     rc = hash_file(files->network, out_sum, err);
     if (rc)
         return rc;
-    len = (size_t)snprintf(all, sizeof all, "%s %lld", out_sum,
-                           (long long)config->input_size_px);
+    len = (size_t)snprintf(all, sizeof all, "%.40s %s %lld", OLHO_VERSION,
+                           out_sum, (long long)config->input_size_px);
     for (i = 0; i < sizeof rest / sizeof rest[0]; i++) {
         if (rest[i] == NULL || rest[i][0] == '\0' || !file_exists(rest[i]))
             continue;
