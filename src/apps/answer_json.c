@@ -131,6 +131,13 @@ static void write_item(struct json_writer *json, const struct neighbour *hit,
     json_object_end(json);
 }
 
+/* An inner product of long vectors makes a distance below 0, which is no less
+ * than equal. */
+static double similarity_of(const struct neighbour *hit)
+{
+    return hit->distance > 0 ? 1.0 / (1.0 + (double)hit->distance) : 1;
+}
+
 int answer_write_similar(struct json_writer *json, const struct neighbour *hits,
                          int count, double similar_min,
                          const struct answer_items *items)
@@ -140,7 +147,7 @@ int answer_write_similar(struct json_writer *json, const struct neighbour *hits,
     json_key(json, "similar_items");
     json_array_begin(json);
     for (i = 0; i < count; i++) {
-        double similarity = 1.0 / (1.0 + (double)hits[i].distance);
+        double similarity = similarity_of(&hits[i]);
 
         if (similarity < similar_min)
             continue;

@@ -121,3 +121,21 @@ TEST(answer_without_an_embedding_says_null)
     CHECK_HAS(text.data, "\"embedding\":null");
     buf_release(&text);
 }
+
+TEST(answer_counts_a_distance_below_zero_as_equal)
+{
+    static const struct neighbour near[] = {{0, "a.jpg", "", "", -1.0f},
+                                            {1, "b.jpg", "", "", -3.5f}};
+    struct answer_items items = {.view = NULL};
+    struct json_writer json;
+    struct buf text;
+
+    buf_init(&text, 1 << 16);
+    json_writer_init(&json, &text);
+    json_object_begin(&json);
+    CHECK_INT(answer_write_similar(&json, near, 2, 0.7, &items), 2);
+    json_object_end(&json);
+    CHECK_HAS(text.data, "\"distancia\":-1.0,\"confianca_similaridade\":1.0,");
+    CHECK_HAS(text.data, "\"distancia\":-3.5,\"confianca_similaridade\":1.0,");
+    buf_release(&text);
+}
