@@ -100,17 +100,16 @@ static void add_log(const struct app *app, const struct pick *pick,
 
 static void add_ab(const struct app *app, const char *version,
                    const struct record *record, const char *prediction,
-                   double confidence, int64_t latency_us, const char *status,
-                   int64_t now_ms)
+                   double confidence, const char *status)
 {
-    struct store_row row = {.table = STORE_AB, .created_ms = now_ms};
+    struct store_row row = {.table = STORE_AB, .created_ms = clock_wall_ms()};
 
     row.as.ab = (struct store_ab){
         .request_id = record->request_id,
         .model_version = version,
         .prediction = prediction,
         .confidence = confidence,
-        .latency_ms = (double)latency_us / 1000,
+        .latency_ms = (double)record->latency_us / 1000,
         .status = status,
     };
     add(app, &row);
@@ -153,7 +152,7 @@ void record_answer(const struct app *app, const struct pick *pick,
     rollout_remember(app->rollout, record->request_id, pick->arm,
                      answer_class(answer));
     add_ab(app, name, record, answer_class(answer), outcome.confidence,
-           record->latency_us, "success", now_ms);
+           "success");
     watch(app);
 }
 
@@ -178,7 +177,7 @@ void record_failure(const struct app *app, const struct pick *pick,
     if (app->rollout == NULL || err_http(err->code) < 500)
         return;
     rollout_record(app->rollout, pick->arm, &outcome);
-    add_ab(app, name, record, NULL, 0, record->latency_us, "error", now_ms);
+    add_ab(app, name, record, NULL, 0, "error");
     watch(app);
 }
 
@@ -199,6 +198,5 @@ void record_shadow(const struct app *app, const struct model_version *version,
                          answer_class(answer));
     add_ab(app, model_version_name(version), record,
            answer != NULL ? answer_class(answer) : NULL, outcome.confidence,
-           record->latency_us, answer != NULL ? "shadow" : "error",
-           clock_wall_ms());
+           answer != NULL ? "shadow" : "error");
 }
