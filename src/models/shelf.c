@@ -26,26 +26,36 @@ bool shelf_is_path(const char *path)
            ends_with(path, ".npy");
 }
 
-/* Where the labels of an index would be; "" when they are not there. */
-static void find_labels(const char *path, char *out)
+int shelf_label_paths(const char *path,
+                      char out[SHELF_LABEL_PATHS][FILE_PATH_MAX])
 {
     static const char begin[] = "index_original_";
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
-    int folder_len = (int)(name - path);
+    int folder_len = (int)(name - path), count = 0;
 
     if (strncmp(name, begin, sizeof begin - 1) == 0 &&
         ends_with(name, ".faiss")) {
         const char *time = name + sizeof begin - 1;
 
-        snprintf(out, FILE_PATH_MAX, "%.*slabels_original_%.*s.npy", folder_len,
-                 path, (int)(strlen(time) - strlen(".faiss")), time);
-        if (file_exists(out))
-            return;
+        snprintf(out[count++], FILE_PATH_MAX, "%.*slabels_original_%.*s.npy",
+                 folder_len, path, (int)(strlen(time) - strlen(".faiss")),
+                 time);
     }
-    snprintf(out, FILE_PATH_MAX, "%.*slabels.npy", folder_len, path);
-    if (!file_exists(out))
-        out[0] = '\0';
+    snprintf(out[count++], FILE_PATH_MAX, "%.*slabels.npy", folder_len, path);
+    return count;
+}
+
+/* Where the labels of an index are; "" when there are none. */
+static void find_labels(const char *path, char *out)
+{
+    char paths[SHELF_LABEL_PATHS][FILE_PATH_MAX];
+    int i, count = shelf_label_paths(path, paths);
+
+    out[0] = '\0';
+    for (i = 0; i < count && out[0] == '\0'; i++)
+        if (file_exists(paths[i]))
+            memcpy(out, paths[i], FILE_PATH_MAX);
 }
 
 static int read_labels(struct shelf *shelf, const char *path, struct err *err)

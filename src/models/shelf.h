@@ -7,8 +7,15 @@
 
 #include <stdbool.h>
 
+#include "base/file.h"
 #include "models/collection.h"
 #include "vectors/vecindex.h"
+
+/* Where the labels of the index at path may be, the likeliest first; returns
+ * how many places there are. */
+enum { SHELF_LABEL_PATHS = 2 };
+int shelf_label_paths(const char *path,
+                      char out[SHELF_LABEL_PATHS][FILE_PATH_MAX]);
 
 struct shelf;
 

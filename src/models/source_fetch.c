@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "models/keras_import.h"
+#include "models/shelf.h"
 #include "models/stored.h"
 #include "models/versions.h"
 
@@ -79,6 +80,34 @@ static void split(const char *url, char *bucket_url, size_t size, char *prefix)
         prefix[len] = '/';
         prefix[len + 1] = '\0';
     }
+}
+
+static int check_len(const char *url, struct err *err)
+{
+    size_t len = strlen(url);
+
+    if (len > BLOB_KEY_MAX)
+        return err_set(err, ERR_INVALID,
+                       "the address %.100s... has %zu bytes; at most %d", url,
+                       len, BLOB_KEY_MAX);
+    return 0;
+}
+
+/* Of a trainer's bucket the newest network is served with its own classes and
+ * index. Another one that is named must not turn into it unsaid. */
+static int check_named(const struct listing *listing, const char *url,
+                       struct err *err)
+{
+    const char *newest = listing->trainer.of[TRAINER_CLASSIFIER].path;
+    const char *named = strrchr(url, '/') + 1;
+
+    if (newest[0] == '\0' || !keras_is_path(named) ||
+        strcmp(newest + listing->prefix_len, named) == 0)
+        return 0;
+    return err_set(err, ERR_UNPROCESSABLE,
+                   "%.100s is not the newest of its folder, which is %.100s; "
+                   "put another one into a folder of its own",
+                   named, newest + listing->prefix_len);
 }
 
 /* The folder of the copies of one place. */
@@ -164,6 +193,9 @@ int source_fetch(const struct config *config, const char *url, char *out_dir,
     if (listing.files == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory for %d files",
                        FILES_MAX);
+    rc = check_len(url, err);
+    if (rc)
+        goto out;
     split(url, bucket_url, sizeof bucket_url, prefix);
     listing.prefix_len = strlen(prefix);
     rc = local_dir(config, url, out_dir, err);
@@ -174,6 +206,8 @@ int source_fetch(const struct config *config, const char *url, char *out_dir,
     rc = blob_list(blob, prefix, see, &listing, err);
     if (rc == 0 && listing.count == 0)
         rc = err_set(err, ERR_NOT_FOUND, "there is nothing under %.200s", url);
+    if (rc == 0)
+        rc = check_named(&listing, url, err);
     if (rc == 0)
         rc = fetch_all(blob, &listing, out_dir, err);
     if (is_away(rc) && listing.count == 0) {
@@ -188,6 +222,36 @@ out:
     return rc ? err_wrap(err, "%.200s", url) : 0;
 }
 
+static int fetch_found(struct blob *blob, const struct blob_item *item,
+                       const char *key, const char *path, struct err *err)
+{
+    struct remote file = {.len = item->len, .modified_ms = item->modified_ms};
+
+    snprintf(file.key, sizeof file.key, "%.*s", BLOB_KEY_MAX, key);
+    return fetch(blob, &file, path, err);
+}
+
+/* The labels of the index with that key, when there are any. */
+static int fetch_labels(struct blob *blob, const char *key, const char *dir,
+                        struct err *err)
+{
+    char keys[SHELF_LABEL_PATHS][FILE_PATH_MAX], path[FILE_PATH_MAX];
+    int i, count = shelf_label_paths(key, keys), rc = 0;
+    struct blob_item item = {0};
+    bool is_found = false;
+
+    for (i = 0; rc == 0 && !is_found && i < count; i++) {
+        const char *slash = strrchr(keys[i], '/');
+
+        rc = blob_find(blob, keys[i], &is_found, &item, err);
+        if (rc == 0 && is_found)
+            rc = file_join(dir, slash != NULL ? slash + 1 : keys[i], path, err);
+        if (rc == 0 && is_found)
+            rc = fetch_found(blob, &item, keys[i], path, err);
+    }
+    return rc;
+}
+
 int source_fetch_file(const struct config *config, const char *url,
                       char *out_path, struct err *err)
 {
@@ -195,31 +259,31 @@ int source_fetch_file(const struct config *config, const char *url,
     const char *bucket = url + strlen("s3://");
     const char *key = strchrnul(bucket, '/');
     const char *name = strrchr(url, '/') + 1;
-    struct remote file = {.len = 0};
     struct blob_item item = {0};
     struct blob *blob = NULL;
     bool is_found = false;
     int rc;
 
+    rc = check_len(url, err);
+    if (rc)
+        return rc;
     snprintf(bucket_url, sizeof bucket_url, "s3://%.*s", (int)(key - bucket),
              bucket);
     while (*key == '/')
         key++;
-    snprintf(file.key, sizeof file.key, "%s", key);
     rc = local_dir(config, url, dir, err);
     if (rc == 0)
         rc = file_join(dir, name, out_path, err);
     if (rc == 0)
         rc = stored_open(config, bucket_url, &blob, err);
     if (rc == 0)
-        rc = blob_find(blob, file.key, &is_found, &item, err);
+        rc = blob_find(blob, key, &is_found, &item, err);
     if (rc == 0 && !is_found)
         rc = err_set(err, ERR_NOT_FOUND, "there is no %.200s", url);
-    if (rc == 0) {
-        file.len = item.len;
-        file.modified_ms = item.modified_ms;
-        rc = fetch(blob, &file, out_path, err);
-    }
+    if (rc == 0)
+        rc = fetch_found(blob, &item, key, out_path, err);
+    if (rc == 0 && shelf_is_path(name))
+        rc = fetch_labels(blob, key, dir, err);
     blob_close(blob);
     return rc;
 }
