@@ -30,7 +30,8 @@ struct trace_options {
 /* Starts the exporter. ERR_INVALID: the endpoint cannot be. Before requests
  * run. */
 MUST_CHECK int trace_open(const struct trace_options *options, struct err *err);
-/* Sends what is left, for two seconds at most. No trace is open. */
+/* Waits for what is being sent and sends what is left, each for two seconds at
+ * most. No trace is open. */
 void trace_close(void);
 
 struct trace {
