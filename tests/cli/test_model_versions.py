@@ -198,7 +198,10 @@ def test_remove_asks_on_a_terminal(root, answer, is_gone):
 
 
 def test_promote_tells_the_process_that_pid_names(root):
-    child = subprocess.Popen(["sleep", "60"])
+    # Whoever runs the tests may ignore SIGHUP, as nohup does; a child does not.
+    child = subprocess.Popen(
+        ["sleep", "60"],
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     try:
         done = root.run("promote", "v1", "--pid", child.pid)
         assert done.returncode == 0, done.stderr
