@@ -15,8 +15,9 @@ struct update_result {
  * rules of collection_new), tries both, and puts them into arm 0; requests
  * under way end on the old version. Paths are relative to MODEL_ROOT, or
  * s3://bucket/key in the bucket of MODEL_PATH, EMBEDDINGS_PATH or the images.
- * ERR_FORBIDDEN: outside of them; ERR_CONFLICT: an update is under way; ERR_UNPROCESSABLE: the model or its index cannot be used, and
- * the old one serves on. */
+ * ERR_FORBIDDEN: outside of them; ERR_CONFLICT: an update is under way;
+ * ERR_UNPROCESSABLE: the model or its index cannot be used, and the old one
+ * serves on. */
 MUST_CHECK int update_model(struct app *app, const char *model_path,
                             const char *embeddings_path,
                             struct update_result *out, struct err *err);

@@ -127,7 +127,8 @@ def test_an_older_network_of_a_trainer_is_not_taken_for_the_newest(server, bucke
 
 @pytest.mark.parametrize("body", [
     {"model_path": "s3://fotos/" + "a" * 1100},
-    {"model_path": "s3://fotos/models/v1", "embeddings_path": "s3://fotos/" + "a" * 1100 + ".faiss"}])
+    {"model_path": "s3://fotos/models/v1",
+     "embeddings_path": "s3://fotos/" + "a" * 1100 + ".faiss"}])
 def test_a_key_that_is_too_long_is_not_cut(server, body):
     reply = server.post("/api/model/update", json=body)
     assert reply.status_code == 422
