@@ -197,10 +197,10 @@ static int swap(struct app *app, const char *model_path,
     rc = load(app, model_path, embeddings_path, &after, err);
     if (rc)
         goto out;
-    name(out->previous, before);
-    name(out->now, after);
     update_mark(after, found);
     out->is_changed = mark == NULL || strcmp(mark, found) != 0;
+    name(out->previous, before);
+    name(out->now, out->is_changed ? after : before);
     /* First what may fail: then the old one serves on. */
     if (out->is_changed && app->rollout != NULL)
         rc = rollout_replace(app->rollout, 0, out->now, err);

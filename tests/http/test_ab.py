@@ -4,6 +4,8 @@ say of it, and how the worse one is taken out."""
 import io
 import itertools
 import json
+import os
+import signal
 import subprocess
 
 import process
@@ -184,6 +186,37 @@ def test_a_restart_goes_on_with_the_counts(start):
     assert reply.json()["predicted"] == answers[8]["classe"]
     name = answers[8]["model_version"]
     assert arms(server)[name]["feedback"] == before[name]["feedback"] + 1
+
+
+def hang_up(server):
+    before = server.metric("olho_model_updates_total")
+    os.kill(server.pid, signal.SIGHUP)
+    process.until(lambda: server.metric("olho_model_updates_total") > before)
+
+
+def test_a_hang_up_replaces_the_first_version_while_two_are_compared(
+        start, versions):
+    server = start()
+    for user in range(12):
+        ask(server, user_id=user)
+    second = arms(server)["v2"]["requests"]
+    (versions / "v1" / "metadata.json").write_text('{"version": "v1b"}')
+    hang_up(server)
+    assert {name: arm["requests"] for name, arm in arms(server).items()} == {
+        "v1b": 0, "v2": second}
+    met = {ask(server, user_id=user)["model_version"] for user in range(12)}
+    assert met == {"v1b", "v2"}
+
+
+def test_an_update_to_the_version_compared_with_ends_the_comparison(
+        start, versions):
+    server = start(MODEL_ROOT=versions)
+    reply = server.post("/api/model/update", json={"model_path": "v2"})
+    assert reply.status_code == 200, reply.text
+    first, second = server.get("/api/ab").json()["arms"]
+    assert (first["version"], first["is_stopped"]) == ("v2", False)
+    assert (second["version"], second["is_stopped"]) == ("v2", True)
+    assert {ask(server)["model_version"] for _ in range(8)} == {"v2"}
 
 
 def test_one_version_alone_has_nothing_to_compare(serve, versions):
