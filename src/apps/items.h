@@ -27,7 +27,8 @@ struct items;
 struct items_view; /* one reading of the table */
 
 /* Starts a thread that opens the database (database_reach), for the writer of
- * rows too, reads the table at once and then every refresh_s seconds. database is borrowed. The caller owns *out. */
+ * rows too, reads the table at once and then every refresh_s seconds. database
+ * is borrowed. The caller owns *out. */
 MUST_CHECK int items_new(struct database *database, double refresh_s,
                          struct items **out, struct err *err);
 void items_free(struct items *items); /* NULL is allowed */
