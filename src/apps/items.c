@@ -32,6 +32,7 @@ struct items {
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t wake;
     bool is_stopping;
+    bool is_tried;           /* to read the table, once */
     struct items_view *view; /* NULL before the first reading */
 };
 
@@ -238,6 +239,8 @@ static void *refresh(void *user)
 
     pause_s = read_table(items);
     pthread_mutex_lock(&items->mutex);
+    items->is_tried = true;
+    pthread_cond_broadcast(&items->wake);
     while (!items->is_stopping) {
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += (time_t)pause_s;
@@ -277,13 +280,24 @@ int items_new(struct database *database, double refresh_s, struct items **out,
     return 0;
 }
 
+void items_wait(struct items *items, int64_t deadline_us)
+{
+    struct timespec until = clock_timespec(deadline_us);
+
+    pthread_mutex_lock(&items->mutex);
+    while (!items->is_tried &&
+           pthread_cond_timedwait(&items->wake, &items->mutex, &until) == 0)
+        continue;
+    pthread_mutex_unlock(&items->mutex);
+}
+
 void items_free(struct items *items)
 {
     if (items == NULL)
         return;
     pthread_mutex_lock(&items->mutex);
     items->is_stopping = true;
-    pthread_cond_signal(&items->wake);
+    pthread_cond_broadcast(&items->wake);
     pthread_mutex_unlock(&items->mutex);
     pthread_join(items->thread, NULL);
     items_release(items->view);

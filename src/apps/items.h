@@ -33,6 +33,10 @@ MUST_CHECK int items_new(struct database *database, double refresh_s,
                          struct items **out, struct err *err);
 void items_free(struct items *items); /* NULL is allowed */
 
+/* Waits until the table was read once, or could not be, or deadline_us
+ * (clock_us) is over, so that the first answers have their names. */
+void items_wait(struct items *items, int64_t deadline_us);
+
 /* The latest reading, held until items_release; NULL: none yet. */
 struct items_view *items_acquire(struct items *items);
 void items_release(struct items_view *view); /* NULL is allowed */
