@@ -33,7 +33,7 @@ void mem_free(void *block);
 /* A copy of text; aborts when there is no memory. The caller owns it. */
 char *mem_text(const char *text) __attribute__((returns_nonnull));
 
-/* Keeps the process small: blocks of 512 kB and more, which are pixels, go
+/* Keeps the process small: blocks of 1 MB and more, which are pixels, go
  * back to the system when they are freed, and so does the end of the heap.
  * Called once, before threads start. */
 void mem_stay_small(void);
