@@ -14,6 +14,7 @@
 #define OLHO_VECTORS_CODES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -122,5 +123,25 @@ MUST_CHECK int codes_scan(const struct codes *codes,
                           int64_t end, const struct slot_filter *filter,
                           float limit, int thread_count,
                           struct nearest *nearest, struct err *err);
+
+/* --- copies that lie one behind the other ----------------------------------
+ * What is kept of a row is code_len bytes, and about_len bytes that its
+ * distances need beside them (a scale, lengths). A copy of both stands for the
+ * row, so that lists.c has the rows of a list in one piece. */
+
+struct codes_shape {
+    size_t code_len, about_len; /* bytes */
+};
+
+void codes_shape(const struct codes *codes, struct codes_shape *out);
+void codes_copy(const struct codes *codes, int64_t slot, void *code,
+                void *about);
+
+/* Approximate distances to `count` copies, whose codes lie one behind the
+ * other (aligned to 64) and what goes with them likewise (aligned to 4), and
+ * what each may be off by (errors). */
+void codes_run(const struct codes *codes, const struct codes_query *query,
+               const void *code, const void *about, int count, float *out,
+               float *errors);
 
 #endif
