@@ -16,7 +16,8 @@ Q := $(if $(V),,@)
 # --- what is compiled ------------------------------------------------------
 ARCH := $(shell uname -m)
 CORE_PKGS := libmicrohttpd jansson libjpeg libpng libwebp openssl zlib \
-    sqlite3 libcurl libpq libmariadb hiredis hdf5 libzip libprotobuf-c
+    sqlite3 libcurl libpq libmariadb hiredis hdf5 libzip libprotobuf-c \
+    libnghttp2
 have = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 
 ALL_SRC := $(sort $(wildcard src/*/*.c))
