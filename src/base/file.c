@@ -128,6 +128,14 @@ static int sync_folder(const char *path, struct err *err)
     return rc;
 }
 
+int file_sync_name(const char *path, struct err *err)
+{
+    char folder[FILE_PATH_MAX];
+    int rc = folder_of(path, folder, err);
+
+    return rc ? rc : sync_folder(folder, err);
+}
+
 static int write_all(int file, const char *path, struct bytes data,
                      struct err *err)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 is OpenSSL's. CRC-32C takes eight bytes a step from eight tables
- * ("slicing by 8", Kounavis and Berry, 2005), which runs on every processor;
- * the tables are made on first use. */
+/* SHA-256 is OpenSSL's. CRC-32C is the processor's where it has an instruction
+ * for it; else it takes eight bytes a step from eight tables ("slicing by 8",
+ * Kounavis and Berry, 2005), which runs on every processor; the tables are made
+ * on first use. */
 #include "base/hash.h"
 
 #include <assert.h>
@@ -14,6 +15,7 @@
 
 #include <openssl/evp.h>
 
+#include "base/hash_crc.h"
 #include "base/mem.h"
 
 enum { PIECE_LEN = 64 << 10 };
@@ -182,7 +184,7 @@ static void fill_table(void)
                 table[k - 1][b] >> 8 ^ table[0][table[k - 1][b] & 255];
 }
 
-uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len)
+uint32_t hash_crc_plain(uint32_t crc, const void *data, size_t len)
 {
     const uint8_t *p = data;
 
@@ -199,4 +201,22 @@ uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len)
     for (; len > 0; len--, p++)
         crc = crc >> 8 ^ table[0][(crc ^ *p) & 255];
     return ~crc;
+}
+
+static hash_crc_fn *crc_run;
+static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
+
+static void find_crc(void)
+{
+    crc_run = hash_crc_plain;
+    if (&hash_crc_x86 != NULL && hash_crc_x86.is_usable())
+        crc_run = hash_crc_x86.run;
+    if (&hash_crc_arm != NULL && hash_crc_arm.is_usable())
+        crc_run = hash_crc_arm.run;
+}
+
+uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len)
+{
+    pthread_once(&crc_once, find_crc);
+    return crc_run(crc, data, len);
 }

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/hash_crc.h"
 #include "base/mem.h"
 
 /* The examples of FIPS 180-4. */
@@ -136,4 +137,27 @@ TEST(hash_crc32c_goes_on_from_any_place_and_alignment)
     for (i = 0; i <= len; i++)
         CHECK_INT(hash_crc32c(hash_crc32c(0, text, i), text + i, len - i),
                   whole);
+}
+
+/* --- CRC-32C of the processor --------------------------------------------- */
+
+static void check_same(const struct hash_crc *crc)
+{
+    static uint8_t bytes[300];
+    size_t i, len;
+
+    if (crc == NULL || !crc->is_usable())
+        SKIP("this processor has no instruction for CRC-32C");
+    for (i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * i * 7 + i / 3);
+    for (i = 0; i < 17; i++)
+        for (len = 0; len < sizeof bytes - i; len++)
+            CHECK_INT(
+                crc->run((uint32_t)len * 0x9e3779b9u, bytes + i, len),
+                hash_crc_plain((uint32_t)len * 0x9e3779b9u, bytes + i, len));
+}
+
+TEST(hash_crc32c_of_the_processor_is_the_plain_one)
+{
+    check_same(&hash_crc_x86 != NULL ? &hash_crc_x86 : &hash_crc_arm);
 }
