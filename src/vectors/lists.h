@@ -8,6 +8,7 @@
 #ifndef OLHO_VECTORS_LISTS_H
 #define OLHO_VECTORS_LISTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -18,44 +19,81 @@
 
 struct lists;
 
-/* Trains `nlist` (0: 4 * square root of the count) centroids by k-means on the
- * rows of the slots below `count` that are not removed, on up to thread_count
- * threads; no slot is in a list yet. codes is borrowed until lists_free.
- * ERR_UNAVAILABLE: no memory, or stopped by progress. */
+enum { LISTS_MAX = VECINDEX_NLIST_MAX };
+
+struct lists_options {
+    int nlist; /* 1..LISTS_MAX; 0: 4 * square root of the rows. No more than
+                * there are rows */
+    int thread_count;
+    uint64_t seed; /* the same seed and rows: the same lists, on any number of
+                    * threads */
+    vec_progress_fn *progress; /* NULL: none. Not 0 stops: ERR_UNAVAILABLE */
+    void *user;
+};
+
+/* Trains centroids by k-means on the rows of the slots below `count` that are
+ * not removed (at least one: ERR_INVALID); no slot is in a list yet. codes is
+ * borrowed until lists_free. ERR_UNAVAILABLE; ERR_CORRUPT: a row is. The caller
+ * owns *out. */
 MUST_CHECK int lists_train(const struct codes *codes, int64_t count,
-                           const struct blocks *removed, int nlist,
-                           int thread_count, uint64_t seed,
-                           vec_progress_fn *progress, void *user,
+                           const struct blocks *removed,
+                           const struct lists_options *options,
                            struct lists **out, struct err *err);
 void lists_free(struct lists *lists); /* NULL is allowed */
 
 int lists_nlist(const struct lists *lists);
-int64_t lists_count(const struct lists *lists); /* slots below this are in */
-int64_t lists_trained_on(const struct lists *lists); /* rows at that time */
-int64_t lists_memory(const struct lists *lists);     /* bytes */
+int64_t lists_count(const struct lists *lists); /* slots below this are in, but
+                                                 * those that were removed */
+/* Rows that there were when the centroids were made: lists that have grown to
+ * several times as many are better trained anew. */
+int64_t lists_trained_on(const struct lists *lists);
+int64_t lists_memory(const struct lists *lists); /* bytes, mapped left out */
 
-/* Puts the slots lists_count..end-1 in, but those that are removed. */
+/* Puts the slots lists_count..end-1 in, but those that are removed by then.
+ * On failure (ERR_UNAVAILABLE: no memory, or stopped; ERR_CORRUPT) what went in
+ * stays in and is counted. */
 MUST_CHECK int lists_insert(struct lists *lists, int64_t end,
                             const struct blocks *removed, int thread_count,
                             vec_progress_fn *progress, void *user,
                             struct err *err);
 
-/* Offers the nearest (exact float32 distances; ids are slots) of the rows that
- * pass the filter in the nprobe nearest lists, and in more until k were seen
- * or there are no more. *out_seen: rows that passed; *out_is_exact: all lists
- * were looked at. */
-MUST_CHECK int lists_search(struct lists *lists,
-                            const struct codes_query *query, int nprobe,
-                            const struct slot_filter *filter, float limit,
-                            struct nearest *nearest, int64_t *out_seen,
-                            bool *out_is_exact, struct err *err);
+struct lists_query {
+    const struct codes_query *query; /* borrowed */
+    int nprobe;                      /* 1 or more; all: exact */
+    int64_t end; /* only slots below this, a lists_count that was read before:
+                  * what is inserted meanwhile is left to whoever scans the
+                  * slots from there on */
+    const struct slot_filter *filter;
+    float limit; /* what is farther is left out; INFINITY: none */
+};
 
-/* Every slot is in one list at most, in the right one: ERR_CORRUPT. */
+/* Offers the nearest (exact float32 distances; ids are slots) of the rows that
+ * pass the filter in the nprobe nearest lists, and in more until k have passed
+ * or there are no more lists. *out_is_exact: what looking at every row below
+ * `end` would offer. ERR_UNAVAILABLE, ERR_CORRUPT. */
+MUST_CHECK int lists_search(struct lists *lists,
+                            const struct lists_query *query,
+                            struct nearest *nearest, bool *out_is_exact,
+                            struct err *err);
+
+/* Every slot is in one list at most, in the right one, with the codes that it
+ * has: ERR_CORRUPT names the first that is not. */
 MUST_CHECK int lists_check(struct lists *lists, struct err *err);
 
 void lists_save(struct lists *lists, struct checkpoint_writer *writer);
+
+/* codes: borrowed until lists_free; checkpoint: until then too, since what is
+ * mapped stays there. ERR_CORRUPT, ERR_UNAVAILABLE. */
 MUST_CHECK int lists_load(const struct codes *codes,
                           struct checkpoint *checkpoint, struct lists **out,
                           struct err *err);
+
+/* The lists, around the same centroids, of the slots that are left when others
+ * are dropped: to[slot], for slots below lists_count, is a slot's new number or
+ * SLOT_NONE; numbers keep the order. codes are those after it. The caller owns
+ * *out. ERR_UNAVAILABLE. */
+MUST_CHECK int lists_renumber(const struct lists *lists,
+                              const struct codes *codes, const int32_t *to,
+                              struct lists **out, struct err *err);
 
 #endif
