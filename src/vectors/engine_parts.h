@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of the built-in engine, of engine*.c alone.
+ *
+ *     vecengine -- current --> generation: log file, codes, slots, tables, tags
+ *         |                        |
+ *         | keeper                 +-- index: graph or lists
+ *
+ * engine.c         opening, closing, taking a generation, info, refresh
+ * engine_apply.c   from records to memory, for writers and for reading a log
+ * engine_write.c   the queue of writers and their common sync
+ * engine_search.c  searching, getting, listing
+ * engine_keeper.c  the thread that puts rows into the index and saves
+ * engine_saved.c   the checkpoint: saving, loading
+ * engine_compact.c, engine_check.c
+ *
+ * Who may do what:
+ * - Anybody reads a generation between vecengine_take and vecengine_give:
+ *   slots below `count`, which never move or change; nothing is waited for.
+ * - The lead (one thread at a time: vecengine_lead ... vecengine_unlead) adds
+ *   to the generation and to its log, and may put another in its place. Writers
+ *   take the lead in turns, and so do compaction and refreshing; a checkpoint
+ *   takes it for the moment in which it copies what changes.
+ * - The keeper (one thread at a time: vecengine_keep ... vecengine_unkeep)
+ *   changes the index: graph_insert and so on, and vecengine_set_index. Who
+ *   needs both takes the keeper's part first.
+ * The mutexes below are held for a few instructions, `taking` last. */
+#ifndef OLHO_VECTORS_ENGINE_PARTS_H
+#define OLHO_VECTORS_ENGINE_PARTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vectors/blocks.h"
+#include "vectors/checkpoint.h"
+#include "vectors/codes.h"
+#include "vectors/engine_ids.h"
+#include "vectors/engine_tags.h"
+#include "vectors/graph.h"
+#include "vectors/lists.h"
+#include "vectors/log_file.h"
+#include "vectors/slots.h"
+#include "vectors/vecstore.h"
+#include "vectors/vecstore_backend.h"
+
+enum {
+    ENGINE_FLAT_MAX = 20000, /* AUTO: rows up to which a scan is faster */
+    ENGINE_WALKS_MAX = 64,   /* that are kept for the next searches */
+};
+
+/* What searches and the index go by; nothing is 0, ANY or (but for `type`)
+ * AUTO. Constant after opening. */
+struct engine_settings {
+    enum vecindex_type type; /* AUTO, FLAT, IVFFLAT or HNSW */
+    enum vec_storage storage;
+    int links, ef_construction, ef_search;
+    int nlist; /* 0: as many as fit the rows */
+    int nprobe;
+};
+
+/* What a slot has, as it is in a checkpoint too. Offsets are of the log. */
+struct engine_slot {
+    int64_t id;
+    int64_t record; /* of the record that has its key, path and tags */
+    int64_t vector; /* of its float32 row */
+};
+
+/* A graph, or lists, or (both NULL) neither; counted. Pointers are constant,
+ * what they lead to is the keeper's to change. */
+struct engine_index {
+    int ref_count;       /* guarded by vecengine.taking */
+    struct graph *graph; /* owned */
+    struct lists *lists; /* owned */
+    int walk_count;      /* guarded by vecengine.taking, as are the walks */
+    struct graph_walk *walks[ENGINE_WALKS_MAX]; /* owned; of no search now */
+};
+
+/* Everything that has one numbering of slots and one log file; counted. */
+struct generation {
+    int ref_count;                 /* guarded by vecengine.taking */
+    struct log_file *log;          /* owned; changed by the lead */
+    struct codes *codes;           /* owned; row i is of slot i */
+    struct checkpoint *checkpoint; /* owned; NULL: nothing is mapped from one */
+    struct blocks slots;           /* struct engine_slot */
+    struct blocks removed;         /* _Atomic uint8_t, see slots.h */
+    struct slot_table ids, keys;   /* to the newest slot of each; it may be
+                                    * removed, or not published yet */
+    struct slot_tags *tags;        /* owned */
+    _Atomic int64_t count;         /* slots that are published: everything of
+                                    * them was written before (release) */
+    _Atomic int64_t removed_count; /* of them */
+    _Atomic int64_t next_id;       /* changed by the lead */
+    struct log_settings settings;  /* the last that the log has, or zeros;
+                                    * changed by the lead. next_id in it is of
+                                    * the time when it was written */
+
+    /* Slots below this came from a checkpoint, and their records have not all
+     * been looked at: generation_check_slot does so, once for each. Set before
+     * the generation is shared. */
+    int64_t unchecked_count;
+    struct blocks checked; /* _Atomic uint8_t for each of them */
+
+    struct engine_index *index; /* counted, never NULL; guarded by taking */
+};
+
+struct vecengine {
+    char *path;            /* owned */
+    char *checkpoint_path; /* owned */
+    enum vec_mode mode;
+    struct log_shape shape; /* constant */
+    struct engine_settings settings;
+    int thread_count;
+
+    pthread_mutex_t taking;     /* guards what follows */
+    struct generation *current; /* counted */
+
+    pthread_mutex_t queueing;   /* guards what follows */
+    pthread_cond_t queue_moved; /* somebody ended the lead, or was served */
+    bool is_led;
+    struct engine_write *first, *last; /* who waits; on their own stacks */
+
+    pthread_mutex_t keeping;   /* guards what follows */
+    pthread_cond_t keep_moved; /* on the monotonic clock */
+    bool is_kept;              /* somebody has the keeper's part */
+    struct keeper *keeper;     /* owned; engine_keeper.c; NULL with VEC_READ */
+};
+
+/* --- taking and giving (engine.c) ------------------------------------------
+ */
+
+/* What a reader has for the time of a call. */
+struct engine_view {
+    struct generation *generation;
+    struct engine_index *index;
+    int64_t count; /* published slots, read once */
+};
+
+void vecengine_take(struct vecengine *engine, struct engine_view *out);
+void vecengine_give(struct vecengine *engine, struct engine_view *view);
+
+/* Puts another generation, or another index into the current generation, in
+ * the place of the old, which ends with its last reader. Both take ownership
+ * (a reference count of 1). The first by the lead that also has the keeper's
+ * part, the second by the keeper. */
+void vecengine_set_generation(struct vecengine *engine,
+                              struct generation *generation);
+void vecengine_set_index(struct vecengine *engine, struct engine_index *index);
+
+/* A new index with a count of 1 around either or neither, which it owns. */
+struct engine_index *engine_index_new(struct graph *graph, struct lists *lists)
+    __attribute__((returns_nonnull));
+
+/* The lead and the keeper's part, for one thread at a time; both block. */
+void vecengine_lead(struct vecengine *engine);
+void vecengine_unlead(struct vecengine *engine);
+void vecengine_keep(struct vecengine *engine);
+void vecengine_unkeep(struct vecengine *engine);
+
+/* --- generations (engine_apply.c) ------------------------------------------
+ */
+
+/* An empty generation over a log, which it owns from here on also when this
+ * fails; count, tables and so on begin at 0. ERR_UNAVAILABLE. */
+MUST_CHECK int generation_new(struct vecengine *engine, struct log_file *log,
+                              struct generation **out, struct err *err);
+void generation_free(struct generation *generation); /* NULL is allowed */
+
+/* codes_check_fn of codes whose user is a generation: verifies the records of a
+ * slot the first time. ERR_CORRUPT. */
+int generation_check_slot(void *generation, int64_t slot, struct err *err);
+
+/* A log_visit_fn whose user is a struct generation: takes a batch in. What it
+ * adds is published by generation_publish, or when enough has gathered. */
+struct generation_reader;
+MUST_CHECK int generation_read_new(struct generation *generation,
+                                   struct generation_reader **out,
+                                   struct err *err);
+int generation_visit(void *reader, const struct log_head *const *heads,
+                     int count, struct err *err);
+MUST_CHECK int generation_read_end(struct generation_reader *reader,
+                                   struct err *err);
+void generation_read_free(struct generation_reader *reader); /* NULL: nothing */
+
+/* The slot that has the id or the key now, below `count` and not removed;
+ * SLOT_NONE. */
+int64_t generation_find_id(struct generation *generation, int64_t id,
+                           int64_t count);
+int64_t generation_find_key(struct generation *generation, const char *key,
+                            int64_t count);
+
+/* The record with a slot's texts, read as log_record_parts does. Verified
+ * first when it came from a checkpoint. */
+MUST_CHECK int generation_record(struct generation *generation, int64_t slot,
+                                 struct log_record *out, struct err *err);
+
+static inline struct engine_slot *
+generation_slot(const struct generation *generation, int64_t slot)
+{
+    return blocks_at(&generation->slots, slot);
+}
+
+/* --- the checkpoint (engine_saved.c) ---------------------------------------
+ */
+
+/* Fills an empty generation from the checkpoint file when there is one that
+ * belongs to its log: codes, slots, removed, tables, tags, count, next_id,
+ * settings, unchecked_count, index. *out_offset is the end of the log that it
+ * covers, or LOG_HEADER_LEN with nothing filled in: no file, another log's,
+ * another storage or dim, damage (which the keeper reports and mends by
+ * writing a new one). Fails with ERR_UNAVAILABLE only, and then leaves the
+ * generation to be freed. */
+MUST_CHECK int vecengine_load(struct vecengine *engine,
+                              struct generation *generation,
+                              int64_t *out_offset, struct err *err);
+
+/* Of a reader, after log_file_refresh brought nothing that would not fit:
+ * takes a newer checkpoint's index (for slots that it numbers alike). */
+MUST_CHECK int vecengine_reload_index(struct vecengine *engine,
+                                      struct err *err);
+
+/* --- the keeper (engine_keeper.c, engine_compact.c, engine_check.c) --------
+ */
+
+/* Starts the thread (VEC_WRITE only); ends it, stopping what it does. */
+MUST_CHECK int keeper_start(struct vecengine *engine, struct err *err);
+void keeper_stop(struct vecengine *engine); /* also when not started */
+
+/* Tells it that there are new or removed slots; `slots` (count) were removed.
+ * Called by the lead after publishing; never blocks. */
+void keeper_wake(struct vecengine *engine, const int32_t *removed, int count);
+
+int vecengine_settle(void *self, vec_progress_fn *progress, void *user,
+                     struct err *err);
+int vecengine_compact(void *self, vec_progress_fn *progress, void *user,
+                      struct err *err);
+int vecengine_check(void *self, vec_progress_fn *progress, void *user,
+                    struct err *err);
+
+/* --- what the backend does besides -----------------------------------------
+ */
+
+int vecengine_write(void *self, const struct vec_entry *entries, int count,
+                    bool is_upsert, int64_t *out_ids, struct err *err);
+int vecengine_remove(void *self, const int64_t *ids, const char *const *keys,
+                     int count, int64_t *out_removed, struct err *err);
+int vecengine_remove_matching(void *self, const struct vec_filter *filter,
+                              int64_t *out_removed, struct err *err);
+int vecengine_search(void *self, const struct vec_query *query,
+                     struct arena *arena, struct vec_hits *out,
+                     struct err *err);
+int vecengine_get(void *self, int64_t id, struct arena *arena,
+                  struct vec_hit *out, float *out_vector, struct err *err);
+int vecengine_list(void *self, int64_t after, int max, struct arena *arena,
+                   struct vec_hits *out, float *out_vectors, struct err *err);
+
+#endif
