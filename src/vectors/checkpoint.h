@@ -4,9 +4,9 @@
  *
  *     header 4096 | section, from a multiple of 4096 | ... | table | footer
  *
- * Versioned; every section has a CRC-32C, and so has the table of them.
- * docs/design/engine.md has the layout. A checkpoint is never changed, only
- * replaced by renaming, so what is mapped stays as it is.
+ * Versioned; every byte is under a CRC-32C, in pieces of 64 KB, so that damage
+ * has a place. docs/design/engine.md has the layout. A checkpoint is never
+ * changed, only replaced by renaming, so what is mapped stays as it is.
  * Thread-safe after checkpoint_open; a writer belongs to one thread. */
 #ifndef OLHO_VECTORS_CHECKPOINT_H
 #define OLHO_VECTORS_CHECKPOINT_H
@@ -41,8 +41,13 @@ MUST_CHECK int checkpoint_section(struct checkpoint *checkpoint,
 bool checkpoint_has(const struct checkpoint *checkpoint, const char *name);
 int64_t checkpoint_len(const struct checkpoint *checkpoint); /* bytes */
 
-/* Begins a file that takes the name `path` when it is committed. ERR_IO. The
- * caller owns *out. */
+/* Whether `path` names the file that is open here, and not one that was put in
+ * its place since, or none. */
+bool checkpoint_is_at(const struct checkpoint *checkpoint, const char *path);
+
+/* Begins a file that takes the name `path` when it is committed; until then it
+ * is path.new, of which there is one at a time. ERR_IO. The caller owns
+ * *out. */
 MUST_CHECK int checkpoint_begin(const char *path,
                                 struct checkpoint_writer **out,
                                 struct err *err);
