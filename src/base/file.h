@@ -21,8 +21,8 @@ MUST_CHECK int file_read(const char *path, struct buf *out, struct err *err);
  * after a crash either the old or the new one is there, whole. */
 MUST_CHECK int file_write(const char *path, struct bytes data, struct err *err);
 
-/* Makes the name durable that a file was given or lost (by renaming, say): syncs
- * the folder that path lies in. */
+/* Makes the name durable that a file was given or lost (by renaming, say):
+ * syncs the folder that path lies in. */
 MUST_CHECK int file_sync_name(const char *path, struct err *err);
 
 /* Makes a folder and those above it; one that is there already is fine. */
