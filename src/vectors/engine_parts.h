@@ -69,10 +69,12 @@ struct engine_slot {
 /* A graph, or lists, or (both NULL) neither; counted. Pointers are constant,
  * what they lead to is the keeper's to change. */
 struct engine_index {
-    int ref_count;       /* guarded by vecengine.taking */
-    struct graph *graph; /* owned */
-    struct lists *lists; /* owned */
-    int walk_count;      /* guarded by vecengine.taking, as are the walks */
+    int ref_count;                 /* guarded by vecengine.taking */
+    struct graph *graph;           /* owned */
+    struct lists *lists;           /* owned */
+    struct checkpoint *checkpoint; /* owned, closed after both; NULL: they
+                                    * are mapped from the generation's */
+    int walk_count; /* guarded by vecengine.taking, as are the walks */
     struct graph_walk *walks[ENGINE_WALKS_MAX]; /* owned; of no search now */
 };
 
@@ -83,7 +85,9 @@ struct generation {
     struct codes *codes;           /* owned; row i is of slot i */
     struct checkpoint *checkpoint; /* owned; NULL: nothing is mapped from one */
     struct blocks slots;           /* struct engine_slot */
-    struct blocks removed;         /* _Atomic uint8_t, see slots.h */
+    struct blocks removed;         /* _Atomic uint8_t, see slots.h; the lead
+                                    * makes 0 SLOT_GONE, the keeper makes that
+                                    * SLOT_REPAIRED */
     struct slot_table ids, keys;   /* to the newest slot of each; it may be
                                     * removed, or not published yet */
     struct slot_tags *tags;        /* owned */
@@ -100,6 +104,12 @@ struct generation {
      * the generation is shared. */
     int64_t unchecked_count;
     struct blocks checked; /* _Atomic uint8_t for each of them */
+
+    /* Of the keeper, and of vecengine_load before: the end of the log that the
+     * checkpoint on disk covers, 0 when there is none that fits; and why the
+     * one that is there was not taken (code 0: it was, or there is none). */
+    int64_t saved_len;
+    struct err saved_err;
 
     struct engine_index *index; /* counted, never NULL; guarded by taking */
 };

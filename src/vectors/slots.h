@@ -14,8 +14,14 @@
 /* Slot numbers fit into 32 bits. */
 enum { SLOT_NONE = -1 };
 
+/* The byte of a removed slot; 0 for others. */
+enum {
+    SLOT_GONE = 1,
+    SLOT_REPAIRED = 2, /* and the graph links past it, or never led to it */
+};
+
 struct slot_filter {
-    /* Rows that were removed: 1 byte for each slot, set to 1 at any time (an
+    /* Rows that were removed: 1 byte for each slot, not 0 from any time on (an
      * _Atomic uint8_t, relaxed: a row removed during a search may be found). */
     const struct blocks *removed;
     /* Rows that are wanted: bit slot % 64 of word slot / 64, constant, for
