@@ -43,6 +43,12 @@ uint32_t log_file_seed(const struct log_file *file);
 int64_t log_file_len(const struct log_file *file);
 int64_t log_file_torn_len(const struct log_file *file);
 
+/* Before log_file_load from `len` on: maps the first `len` bytes, so that
+ * log_file_at finds what is in them. ERR_CORRUPT naming both lengths when the
+ * file is shorter, since what a checkpoint covers was durable once. */
+MUST_CHECK int log_file_reach(struct log_file *file, int64_t len,
+                              struct err *err);
+
 /* Sees a whole batch: `count` records where they are mapped, which were
  * checked. */
 typedef int log_visit_fn(void *user, const struct log_head *const *heads,
