@@ -25,7 +25,9 @@ const struct int8_kernels *int8_get(size_t i)
 static bool is_right(const struct int8_kernels *kernels)
 {
     int8_t query[LEN], rows[ROWS * LEN];
-    int32_t want[ROWS], got[ROWS];
+    int16_t wide[LEN];
+    const int8_t *places[ROWS];
+    int32_t want[2 * ROWS], got[2 * ROWS];
     int i;
 
     for (i = 0; i < LEN; i++)
@@ -34,9 +36,15 @@ static bool is_right(const struct int8_kernels *kernels)
         rows[i] = (int8_t)(i / LEN == 0   ? -127
                            : i / LEN == 1 ? query[i % LEN]
                                           : i * 53 % 255 - 127);
+    for (i = 0; i < LEN; i++)
+        wide[i] = (int16_t)(query[i] * 258);
+    for (i = 0; i < ROWS; i++)
+        places[i] = rows + (ptrdiff_t)(ROWS - 1 - i) * LEN;
     int8_kernels_c.dot(query, rows, ROWS, LEN, want);
     kernels->dot(query, rows, ROWS, LEN, got);
-    for (i = 0; i < ROWS; i++)
+    int8_kernels_c.rows(wide, places, ROWS, LEN, want + ROWS);
+    kernels->rows(wide, places, ROWS, LEN, got + ROWS);
+    for (i = 0; i < 2 * ROWS; i++)
         if (want[i] != got[i])
             return false;
     return true;

@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 enum {
-    INT8_STEP = 64,        /* rows are as long as a multiple of this */
-    INT8_LEN_MAX = 1 << 16 /* 127 * 127 * 65536 is below 2^31 */
+    INT8_STEP = 64,         /* rows are as long as a multiple of this */
+    INT8_LEN_MAX = 1 << 16, /* 127 * 127 * 65536 is below 2^31 */
+    INT8_SUM_MAX = INT32_MAX / 127
 };
 
 /* out[i] = sum of query[j] * rows[i * len + j], for `count` rows one behind
@@ -19,10 +20,16 @@ enum {
 typedef void int8_dot_fn(const int8_t *query, const int8_t *rows, int count,
                          int len, int32_t *out);
 
+/* out[i] = sum of query[j] * rows[i][j] for rows that lie anywhere. The sum of
+ * the query's absolute values is at most INT8_SUM_MAX. */
+typedef void int8_rows_fn(const int16_t *query, const int8_t *const *rows,
+                          int count, int len, int32_t *out);
+
 struct int8_kernels {
     const char *name;        /* "avx512", "avx2", "neon" or "c" */
     bool (*is_usable)(void); /* whether this processor can run them */
     int8_dot_fn *dot;
+    int8_rows_fn *rows;
 };
 
 /* The fastest that this processor can run and that agrees with plain C on it;

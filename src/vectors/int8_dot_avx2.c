@@ -61,4 +61,46 @@ static void dot(const int8_t *query, const int8_t *rows, int count, int len,
         dot_rows(1, query, rows + (int64_t)i * len, len, out + i);
 }
 
-const struct int8_kernels int8_kernels_avx2 = {"avx2", is_usable, dot};
+/* The next rows are fetched while these are summed. Inlined where row_count is
+ * a constant. */
+static inline __attribute__((always_inline)) void
+sum_rows(int row_count, const int16_t *query, const int8_t *const *rows,
+         const int8_t *const *next, int len, int32_t *out)
+{
+    __m256i sums[ROWS];
+    int i, j, r;
+
+    for (r = 0; r < row_count; r++)
+        sums[r] = _mm256_setzero_si256();
+    for (i = 0; i < len; i += INT8_STEP) {
+        for (r = 0; r < row_count; r++)
+            _mm_prefetch((const void *)(next[r] + i), _MM_HINT_T0);
+        for (j = i; j < i + INT8_STEP; j += LANES / 2) {
+            __m256i q = _mm256_loadu_si256((const void *)(query + j));
+
+            for (r = 0; r < row_count; r++) {
+                __m256i row = _mm256_cvtepi8_epi16(
+                    _mm_loadu_si128((const void *)(rows[r] + j)));
+
+                sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(q, row));
+            }
+        }
+    }
+    for (r = 0; r < row_count; r++)
+        out[r] = fold(sums[r]);
+}
+
+static void dot_anywhere(const int16_t *query, const int8_t *const *rows,
+                         int count, int len, int32_t *out)
+{
+    int i;
+
+    for (i = 0; i + ROWS <= count; i += ROWS)
+        sum_rows(ROWS, query, rows + i,
+                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len, out + i);
+    for (; i < count; i++)
+        sum_rows(1, query, rows + i, rows + i, len, out + i);
+}
+
+const struct int8_kernels int8_kernels_avx2 = {"avx2", is_usable, dot,
+                                               dot_anywhere};
