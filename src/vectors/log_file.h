@@ -49,6 +49,11 @@ int64_t log_file_torn_len(const struct log_file *file);
 MUST_CHECK int log_file_reach(struct log_file *file, int64_t len,
                               struct err *err);
 
+/* Beside: where `len` bytes are mapped, which are not looked at; NULL when they
+ * are not mapped in one piece. */
+const void *log_file_find(const struct log_file *file, int64_t offset,
+                          int64_t len);
+
 /* Sees a whole batch: `count` records where they are mapped, which were
  * checked. */
 typedef int log_visit_fn(void *user, const struct log_head *const *heads,
