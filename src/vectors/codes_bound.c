@@ -33,10 +33,12 @@ void codes_inner(const struct codes *codes, const struct codes_query *query,
 }
 
 /* With the cosine the row's code is of unit length, give or take roundings. */
+static const float unit_len = 1.00001F;
+
 static inline float row_len(const struct codes *codes,
                             const struct code_row *row)
 {
-    return codes->options.metric == VECINDEX_COSINE ? 1.00001F : row->len;
+    return codes->options.metric == VECINDEX_COSINE ? unit_len : row->len;
 }
 
 float codes_middle(const struct codes *codes, const struct codes_query *query,
@@ -80,6 +82,30 @@ float codes_off(const struct codes *codes, const struct codes_query *query,
                 sine(codes, query, row_len(codes, row), inner);
 
     return codes_slack(codes, query, row) + (codes_is_l2(codes) ? 2 : 1) * gap;
+}
+
+void codes_make_test(const struct codes *codes, struct codes_query *query)
+{
+    struct code_test *test = &query->test;
+    float slack = codes->slack, gap = query->gap;
+
+    if (codes_is_l2(codes)) {
+        *test = (struct code_test){
+            .floor = query->len * query->len * (1 - slack) - tiny,
+            .square = 1 - slack,
+            .slack = 2 * gap + 2 * slack * query->len + tiny,
+            .gap = 2 * query->code_len,
+            .inner = 2};
+        return;
+    }
+    *test = (struct code_test){.floor = -tiny,
+                               .slack = gap + slack * query->len + tiny,
+                               .gap = query->code_len,
+                               .inner = 1};
+    if (codes->options.metric == VECINDEX_COSINE) {
+        test->floor -= test->slack * unit_len;
+        test->slack = 0;
+    }
 }
 
 void codes_exact(const struct codes *codes, const struct codes_query *query,

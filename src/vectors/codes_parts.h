@@ -29,6 +29,13 @@
 
 enum { CODES_RUN_LEN = 256 }; /* rows in one call of a kernel */
 
+/* From which a row's lower number follows, when nothing is known of the angle:
+ * floor + len * (square * len - slack) - gap * row's gap - inner * its scale *
+ * the inner product of the codes. */
+struct code_test {
+    float floor, square, slack, gap, inner;
+};
+
 /* What is known of a row beside its code. */
 struct code_row {
     float scale;
@@ -67,6 +74,7 @@ struct codes_query {
     float gap;           /* |q - q'|, rounded up */
     float code_len;      /* |q'|, rounded up */
     float len;           /* |q|, rounded up */
+    struct code_test test;
 };
 
 /* --- one row (codes_round.c) ---------------------------------------------- */
@@ -96,6 +104,9 @@ float codes_slack(const struct codes *codes, const struct codes_query *query,
                   const struct code_row *row);
 float codes_off(const struct codes *codes, const struct codes_query *query,
                 const struct code_row *row, float inner);
+
+/* Makes query->test of all else in the query. */
+void codes_make_test(const struct codes *codes, struct codes_query *query);
 
 /* Exact distances of `count` slots, whose rows are given. */
 void codes_exact(const struct codes *codes, const struct codes_query *query,

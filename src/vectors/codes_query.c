@@ -76,6 +76,7 @@ int codes_query_new(const struct codes *codes, const float *vector,
         query->vector = query->unit;
     }
     codes_round_query(codes, query->vector, query);
+    codes_make_test(codes, query);
     *out = query;
     return 0;
 }

