@@ -37,9 +37,11 @@ MUST_CHECK int slot_tags_filter(struct slot_tags *tags,
                                 int64_t *out_count, struct err *err);
 
 /* Into a checkpoint, of the slots below `count` (beside slot_tags_add), and
- * back: what is mapped is borrowed until slot_tags_free. ERR_CORRUPT. */
-void slot_tags_save(struct slot_tags *tags, int64_t count,
-                    struct checkpoint_writer *writer);
+ * back: what is mapped is borrowed until slot_tags_free. ERR_UNAVAILABLE,
+ * ERR_CORRUPT. */
+MUST_CHECK int slot_tags_save(struct slot_tags *tags, int64_t count,
+                              struct checkpoint_writer *writer,
+                              struct err *err);
 MUST_CHECK int slot_tags_load(struct checkpoint *checkpoint, int64_t count,
                               struct slot_tags **out, struct err *err);
 

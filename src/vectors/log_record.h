@@ -53,7 +53,7 @@ _Static_assert(sizeof(struct log_header) == LOG_HEADER_LEN, "as written");
 
 #define LOG_MAGIC "OLHOFLAT"
 
-enum log_kind {
+enum log_record_kind {
     LOG_OLD_ENTRY = 0x52544e45,  /* "ENTR", version 1: path, label, SHA-256 */
     LOG_OLD_UPDATE = 0x54445055, /* "UPDT", version 1: another path and label */
     LOG_DONE = 0x454e4f44,       /* "DONE": what is before it is durable */
@@ -71,7 +71,7 @@ enum {
 /* The start of a record. The checksums begin with the file's seed and the
  * record's offset, so that a record is valid at its own place only. */
 struct log_head {
-    uint32_t kind;        /* enum log_kind */
+    uint32_t kind;        /* enum log_record_kind */
     uint32_t len;         /* of the whole record, a multiple of 64 */
     uint64_t durable_len; /* bytes of the file known to be durable before */
     int64_t id;           /* ITEM, ENTR, UPDT: of the entry; else 0 */
@@ -100,7 +100,7 @@ _Static_assert(sizeof(struct log_settings) == 64, "as written");
 /* A record to be written, or as read: then it borrows from where the bytes
  * lie, and texts that it has not are "". */
 struct log_record {
-    enum log_kind kind;
+    enum log_record_kind kind;
     uint32_t flags;
     int64_t id;
     const float *vector; /* dim floats; NULL but in ITEM and ENTR */
@@ -108,6 +108,7 @@ struct log_record {
     const struct vec_tag *tags; /* ITEM, to be written */
     const char *tags_text;      /* ITEM and ENTR, as read: name, NUL, value,
                                  * NUL, and so on; ENTR: the label alone */
+    uint32_t tags_len;          /* ITEM, as read: bytes of them */
     int count;                  /* of tags, or of ids */
     const int64_t *ids;         /* GONE */
     struct log_settings settings;
@@ -118,8 +119,6 @@ enum log_state {
     LOG_TORN,  /* too few bytes, or a checksum is wrong */
     LOG_LYING, /* right checksums around what nobody writes */
 };
-
-const char *log_metric_name(enum vecindex_metric metric); /* "L2" */
 
 /* Fills the header, its random key included. Fails with ERR_IO. */
 MUST_CHECK int log_header_write(const struct log_shape *shape,
