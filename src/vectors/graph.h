@@ -36,10 +36,10 @@ int64_t graph_count(const struct graph *graph);
 int64_t graph_memory(const struct graph *graph); /* bytes, mapped left out */
 void graph_options(const struct graph *graph, struct graph_options *out);
 
-/* Puts the slots graph_count..end-1 in, but those that are removed by then, on
- * up to thread_count threads. progress (NULL: none) may stop it between slots:
- * ERR_UNAVAILABLE, and so without memory; what went in by then stays in and is
- * counted. */
+/* Puts the slots graph_count..end-1 in, but those that are removed by then
+ * (NULL: none is), on up to thread_count threads. The count moves on all the
+ * time. progress (NULL: none) may stop it: ERR_UNAVAILABLE, and so without
+ * memory; what went in by then stays in and is counted. */
 MUST_CHECK int graph_insert(struct graph *graph, int64_t end,
                             const struct blocks *removed, int thread_count,
                             vec_progress_fn *progress, void *user,
@@ -56,9 +56,12 @@ MUST_CHECK int graph_walk_new(struct graph *graph, struct graph_walk **out,
                               struct err *err);
 void graph_walk_free(struct graph_walk *walk); /* NULL is allowed */
 
-/* The ef (1..VECINDEX_EF_MAX) nearest that pass the filter, by approximate
- * distance, nearest first; *slots and *distances are borrowed from the walk
- * until its next use. Fewer when links lead to no more. */
+/* The ef (1..VECINDEX_EF_MAX) nearest that pass the filter (NULL: all do), by
+ * approximate distance, nearest first; *slots and *distances are borrowed from
+ * the walk until its next use. Fewer when links lead to no more, or when so few
+ * pass (less than about one in 16) that the walk gives up: looking at all that
+ * pass is quicker then. Slots that are being put in, so not yet below
+ * graph_count, may be among them. */
 MUST_CHECK int graph_search(struct graph *graph, struct graph_walk *walk,
                             const struct codes_query *query, int ef,
                             const struct slot_filter *filter,
@@ -74,8 +77,10 @@ MUST_CHECK int graph_load(const struct codes *codes,
                           struct err *err);
 
 /* The graph of the slots that are left when others are dropped: to[slot] is a
- * slot's new number or SLOT_NONE; codes are those after it. Links to dropped
- * slots are repaired. The caller owns *out. */
+ * slot's new number (in the order of the old) or SLOT_NONE (all that were not
+ * put in because they were removed); codes are those after it, of new_count
+ * slots. Links to dropped slots are repaired first, in the old graph too. The
+ * caller owns *out. */
 MUST_CHECK int graph_renumber(struct graph *graph, const struct codes *codes,
                               const int32_t *to, int64_t new_count,
                               struct graph **out, struct err *err);
