@@ -308,14 +308,33 @@ static int open_either(const struct vecengine *engine,
     return 0;
 }
 
+/* Whether the file is another than at the last look, so that one that is of no
+ * use is looked at once. */
+static bool is_news(const struct vecengine *engine,
+                    struct generation *generation)
+{
+    struct saved_seen seen = {0};
+    struct stat about;
+
+    if (stat(engine->checkpoint_path, &about) == 0)
+        seen = (struct saved_seen){about.st_dev, about.st_ino,
+                                   about.st_mtim.tv_sec, about.st_mtim.tv_nsec};
+    if (memcmp(&seen, &generation->saved_seen, sizeof seen) == 0)
+        return false;
+    generation->saved_seen = seen;
+    return seen.inode != 0;
+}
+
 int vecengine_load(struct vecengine *engine, struct generation *generation,
                    int64_t *out_offset, struct err *err)
 {
     struct loaded loaded = {0};
     bool is_fit = false;
-    int rc = open_either(engine, generation, &loaded, &is_fit, err);
+    int rc;
 
     *out_offset = LOG_HEADER_LEN;
+    (void)is_news(engine, generation);
+    rc = open_either(engine, generation, &loaded, &is_fit, err);
     if (rc || !is_fit)
         return rc;
     rc = log_file_reach(generation->log, loaded.head.log_len, err);
@@ -333,5 +352,54 @@ int vecengine_load(struct vecengine *engine, struct generation *generation,
     }
 out:
     loaded_release(&loaded);
+    return rc;
+}
+
+/* --- another checkpoint ----------------------------------------------------
+ */
+
+static int reload(struct vecengine *engine, struct generation *generation,
+                  struct err *err)
+{
+    struct engine_index *index = NULL;
+    struct loaded loaded = {0};
+    bool is_fit = false;
+    int rc = open_fit(engine, generation, engine->checkpoint_path, &loaded,
+                      &is_fit, err);
+
+    if (rc || !is_fit)
+        return rc;
+    /* Rows that this process has not read yet would be linked to. */
+    if (loaded.head.count > generation->count) {
+        generation->saved_seen = (struct saved_seen){0};
+        goto out;
+    }
+    rc = load_index(engine, generation->codes, &loaded, err);
+    if (rc == 0 && (loaded.graph != NULL || loaded.lists != NULL)) {
+        index = engine_index_new(loaded.graph, loaded.lists);
+        index->checkpoint = loaded.checkpoint;
+        loaded.graph = NULL;
+        loaded.lists = NULL;
+        loaded.checkpoint = NULL;
+        vecengine_set_index(engine, index);
+    }
+    if (rc != 0 && rc != ERR_UNAVAILABLE) {
+        *err = (struct err){0};
+        rc = 0;
+    }
+out:
+    loaded_release(&loaded);
+    return rc;
+}
+
+int vecengine_reload_index(struct vecengine *engine, struct err *err)
+{
+    struct engine_view view;
+    int rc = 0;
+
+    vecengine_take(engine, &view);
+    if (is_news(engine, view.generation))
+        rc = reload(engine, view.generation, err);
+    vecengine_give(engine, &view);
     return rc;
 }

@@ -6,7 +6,8 @@
  *         | keeper                 +-- index: graph or lists
  *
  * engine.c         opening, closing, taking a generation, info, refresh
- * engine_apply.c   from records to memory, for writers and for reading a log
+ * engine_apply.c   a generation, and taking in the records of a log
+ * engine_group.c   changes that become visible together
  * engine_write.c   the queue of writers and their common sync
  * engine_search.c  searching, getting, listing
  * engine_keeper.c  the thread that puts rows into the index and saves
@@ -31,6 +32,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vectors/blocks.h"
 #include "vectors/checkpoint.h"
@@ -78,6 +80,13 @@ struct engine_index {
     struct graph_walk *walks[ENGINE_WALKS_MAX]; /* owned; of no search now */
 };
 
+/* Which file was looked at. */
+struct saved_seen {
+    dev_t device;
+    ino_t inode;
+    int64_t changed_s, changed_ns;
+};
+
 /* Everything that has one numbering of slots and one log file; counted. */
 struct generation {
     int ref_count;                 /* guarded by vecengine.taking */
@@ -110,6 +119,7 @@ struct generation {
      * one that is there was not taken (code 0: it was, or there is none). */
     int64_t saved_len;
     struct err saved_err;
+    struct saved_seen saved_seen; /* zeros: none is there, or look again */
 
     struct engine_index *index; /* counted, never NULL; guarded by taking */
 };
@@ -160,6 +170,7 @@ void vecengine_set_index(struct vecengine *engine, struct engine_index *index);
 /* A new index with a count of 1 around either or neither, which it owns. */
 struct engine_index *engine_index_new(struct graph *graph, struct lists *lists)
     __attribute__((returns_nonnull));
+void engine_index_free(struct engine_index *index); /* whatever its count */
 
 /* The lead and the keeper's part, for one thread at a time; both block. */
 void vecengine_lead(struct vecengine *engine);
@@ -180,10 +191,12 @@ void generation_free(struct generation *generation); /* NULL is allowed */
  * slot the first time. ERR_CORRUPT. */
 int generation_check_slot(void *generation, int64_t slot, struct err *err);
 
-/* A log_visit_fn whose user is a struct generation: takes a batch in. What it
- * adds is published by generation_publish, or when enough has gathered. */
+/* Takes in the batches of a log: generation_visit is a log_visit_fn whose user
+ * is the reader, and generation_read_end publishes what has gathered. With
+ * is_live every batch is published at once and as a whole. ERR_CORRUPT for what
+ * no writer writes. The caller ends *out with generation_read_free. */
 struct generation_reader;
-MUST_CHECK int generation_read_new(struct generation *generation,
+MUST_CHECK int generation_read_new(struct generation *generation, bool is_live,
                                    struct generation_reader **out,
                                    struct err *err);
 int generation_visit(void *reader, const struct log_head *const *heads,
@@ -193,11 +206,13 @@ MUST_CHECK int generation_read_end(struct generation_reader *reader,
 void generation_read_free(struct generation_reader *reader); /* NULL: nothing */
 
 /* The slot that has the id or the key now, below `count` and not removed;
- * SLOT_NONE. */
+ * SLOT_NONE. ERR_CORRUPT when a record that came from a checkpoint is not as it
+ * was written. */
 int64_t generation_find_id(struct generation *generation, int64_t id,
                            int64_t count);
-int64_t generation_find_key(struct generation *generation, const char *key,
-                            int64_t count);
+MUST_CHECK int generation_find_key(struct generation *generation,
+                                   const char *key, int64_t count, int64_t *out,
+                                   struct err *err);
 
 /* The record with a slot's texts, read as log_record_parts does. Verified
  * first when it came from a checkpoint. */
@@ -218,14 +233,15 @@ generation_slot(const struct generation *generation, int64_t slot)
  * settings, unchecked_count, index. *out_offset is the end of the log that it
  * covers, or LOG_HEADER_LEN with nothing filled in: no file, another log's,
  * another storage or dim, damage (which the keeper reports and mends by
- * writing a new one). Fails with ERR_UNAVAILABLE only, and then leaves the
- * generation to be freed. */
+ * writing a new one). ERR_CORRUPT when the log is shorter than its checkpoint
+ * says; ERR_UNAVAILABLE. Either leaves the generation to be freed. */
 MUST_CHECK int vecengine_load(struct vecengine *engine,
                               struct generation *generation,
                               int64_t *out_offset, struct err *err);
 
-/* Of a reader, after log_file_refresh brought nothing that would not fit:
- * takes a newer checkpoint's index (for slots that it numbers alike). */
+/* Of a reader, by the lead that has the keeper's part: takes the index of a
+ * newer checkpoint, when there is one of this log that has no rows which were
+ * not read yet. One stat when there is none. ERR_UNAVAILABLE. */
 MUST_CHECK int vecengine_reload_index(struct vecengine *engine,
                                       struct err *err);
 
