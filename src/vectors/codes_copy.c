@@ -57,11 +57,17 @@ static void run_codes(const struct codes *codes,
 {
     const void *rows[CODES_RUN_LEN];
     float gaps = (codes_is_l2(codes) ? 2 : 1) * query->code_len;
-    int i;
+    float inner[CODES_RUN_LEN];
+    int quarter = (count + CODES_STREAMS - 1) / CODES_STREAMS, len = 0, i, j;
 
-    for (i = 0; i < count; i++)
-        rows[i] = (const uint8_t *)code + (size_t)i * codes->stride;
-    codes_inner(codes, query, rows, count, out);
+    /* From four streams, as in codes_scan.c. */
+    for (i = 0; i < quarter; i++)
+        for (j = i; j < count; j += quarter)
+            rows[len++] = (const uint8_t *)code + (size_t)j * codes->stride;
+    codes_inner(codes, query, rows, count, inner);
+    for (i = 0, len = 0; i < quarter; i++)
+        for (j = i; j < count; j += quarter)
+            out[j] = inner[len++];
     for (i = 0; i < count; i++) {
         out[i] = codes_middle(codes, query, &about[i], out[i] * about[i].scale);
         errors[i] = codes_slack(codes, query, &about[i]) + gaps * about[i].gap;

@@ -27,11 +27,11 @@
 #include "vectors/half_dot.h"
 #include "vectors/int8_dot.h"
 
-enum { CODES_RUN_LEN = 256 }; /* rows in one call of a kernel */
+/* Rows in one call of a kernel, and how many it takes at once. */
+enum { CODES_RUN_LEN = 256, CODES_STREAMS = 4 };
 
-/* From which a row's lower number follows, when nothing is known of the angle:
- * floor + len * (square * len - slack) - gap * row's gap - inner * its scale *
- * the inner product of the codes. */
+/* From which a row's lower number follows when nothing is known of the angle
+ * (codes_lower). */
 struct code_test {
     float floor, square, slack, gap, inner;
 };
@@ -112,6 +112,13 @@ void codes_make_test(const struct codes *codes, struct codes_query *query);
 void codes_exact(const struct codes *codes, const struct codes_query *query,
                  const int32_t *slots, const float *const *rows, int count,
                  float *out);
+
+static inline float codes_lower(const struct code_test *test,
+                                const struct code_row *row, float inner)
+{
+    return test->floor + row->len * (test->square * row->len - test->slack) -
+           test->gap * row->gap - test->inner * row->scale * inner;
+}
 
 static inline const struct code_row *codes_about(const struct codes *codes,
                                                  int64_t slot)

@@ -9,6 +9,10 @@
 /* Float32 rows whose distances are computed together. */
 enum { BATCH = 16, LINE_LEN = 64 };
 
+/* Codes that are on their way before the first is looked at; the kernels go on
+ * from there. */
+enum { FETCH = 4 };
+
 static size_t value_size(const struct codes *codes)
 {
     return codes->options.storage == VEC_INT8 ? sizeof(int16_t) : sizeof(float);
@@ -149,6 +153,15 @@ static void distances_float(const struct codes *codes,
         out[i] = or_infinite(out[i]);
 }
 
+static void fetch(const void *bytes, size_t len)
+{
+    const char *at = bytes;
+    size_t i;
+
+    for (i = 0; i < len; i += LINE_LEN)
+        __builtin_prefetch(at + i);
+}
+
 static void distances_run(const struct codes *codes,
                           const struct codes_query *query, const int32_t *slots,
                           int count, float *out)
@@ -158,6 +171,8 @@ static void distances_run(const struct codes *codes,
 
     for (i = 0; i < count; i++) {
         rows[i] = blocks_at(&codes->codes, slots[i]);
+        if (i < FETCH)
+            fetch(rows[i], codes->stride);
         __builtin_prefetch(codes_about(codes, slots[i]));
     }
     codes_inner(codes, query, rows, count, out);
@@ -206,15 +221,6 @@ static float limit_of(const struct nearest *nearest, float limit)
     return limit;
 }
 
-static void fetch(const float *row, int dim)
-{
-    const char *at = (const void *)row;
-    size_t i;
-
-    for (i = 0; i < (size_t)dim * sizeof *row; i += LINE_LEN)
-        __builtin_prefetch(at + i);
-}
-
 /* Offers the slots of one batch, whose rows are on their way. */
 static int rerank_batch(const struct codes *codes,
                         const struct codes_query *query, const int32_t *slots,
@@ -252,7 +258,7 @@ int codes_rerank(const struct codes *codes, const struct codes_query *query,
             approx[i] - codes_error(codes, query, slots[i], approx[i]) >
                 limit_of(nearest, limit))
             continue;
-        fetch(*at, codes->options.dim);
+        fetch((const void *)*at, (size_t)codes->options.dim * sizeof **at);
         batch[len++] = slots[i];
         if (len < BATCH)
             continue;

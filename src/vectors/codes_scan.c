@@ -13,7 +13,7 @@
 #include "vectors/parallel.h"
 
 /* Rows that a thread takes at once. */
-enum { PART_LEN = BLOCK_ROWS / 4, KEPT_MIN = 256, BATCH = 16, STREAMS = 4 };
+enum { PART_LEN = BLOCK_ROWS / 4, KEPT_MIN = 256, BATCH = 16 };
 
 struct kept {
     float lower;
@@ -40,11 +40,13 @@ struct scan {
     _Atomic bool is_over; /* a thread failed; relaxed */
 };
 
-/* Slots of one run, in order, and where their codes or rows lie. */
+/* Slots of one run, where their codes or rows lie, and what is known of
+ * them. */
 struct run {
     int count;
     int32_t slots[CODES_RUN_LEN];
     const void *places[CODES_RUN_LEN];
+    const struct code_row *about[CODES_RUN_LEN];
     float inner[CODES_RUN_LEN];
 };
 
@@ -94,34 +96,50 @@ static int64_t fill_wanted(const struct slot_filter *filter, int64_t begin,
     return slot;
 }
 
+/* All of begin..end-1, which lie in one block. Kernels take four rows at once:
+ * from four streams, far enough apart for the processor to fetch each ahead
+ * (where memory is the limit, three times the speed of four rows beside each
+ * other). */
+static void fill_all(const struct codes *codes, int64_t begin, int64_t end,
+                     struct run *run)
+{
+    const struct code_row *about = codes_about(codes, begin);
+    const uint8_t *code =
+        codes->stride > 0 ? blocks_at(&codes->codes, begin) : NULL;
+    int len = (int)(end - begin),
+        quarter = (len + CODES_STREAMS - 1) / CODES_STREAMS;
+    int count = 0, i, j;
+
+    for (i = 0; i < quarter; i++)
+        for (j = i; j < len; j += quarter) {
+            run->slots[count] = (int32_t)(begin + j);
+            run->places[count] = code + (size_t)j * codes->stride;
+            run->about[count++] = about + j;
+        }
+    run->count = count;
+}
+
 /* Fills the next run of begin..end-1; gives where the one after it begins. */
 static int64_t fill_run(const struct scan *scan, int64_t begin, int64_t end,
                         struct run *run)
 {
-    const struct blocks *blocks =
-        scan->codes->stride > 0 ? &scan->codes->codes : NULL;
-    int64_t next = end - begin > CODES_RUN_LEN ? begin + CODES_RUN_LEN : end;
+    const struct codes *codes = scan->codes;
+    int64_t len = blocks_run(begin), next;
     int i;
 
-    run->count = (int)(next - begin);
-    if (scan->filter != NULL && scan->filter->wanted != NULL) {
-        next = fill_wanted(scan->filter, begin, end, run);
-        if (run->count == 0)
-            return end;
-    } else {
-        /* Kernels take four rows at once: from four streams, far enough apart
-         * for the processor to fetch each ahead (three times the speed of four
-         * rows beside each other, where memory is the limit). */
-        int quarter = (run->count + STREAMS - 1) / STREAMS, count = 0, j;
-
-        for (i = 0; i < quarter; i++)
-            for (j = i; j < run->count; j += quarter)
-                run->slots[count++] = (int32_t)(begin + j);
+    if (scan->filter == NULL || scan->filter->wanted == NULL) {
+        len = len < CODES_RUN_LEN ? len : CODES_RUN_LEN;
+        next = begin + (len < end - begin ? len : end - begin);
+        fill_all(codes, begin, next, run);
+        return next;
     }
-    if (blocks != NULL)
-        for (i = 0; i < run->count; i++)
-            run->places[i] = blocks_at(blocks, run->slots[i]);
-    return next;
+    next = fill_wanted(scan->filter, begin, end, run);
+    for (i = 0; i < run->count; i++) {
+        run->about[i] = codes_about(codes, run->slots[i]);
+        if (codes->stride > 0)
+            run->places[i] = blocks_at(&codes->codes, run->slots[i]);
+    }
+    return run->count > 0 ? next : end;
 }
 
 /* --- codes ---------------------------------------------------------------- */
@@ -143,10 +161,9 @@ static int keep(struct part *part, float lower, int64_t slot, struct err *err)
 }
 
 /* Keeps what the limit lets through, and lowers it. */
-static int take_row(struct scan *scan, struct part *part, int64_t slot,
-                    float inner)
+static int take_row(struct scan *scan, struct part *part,
+                    const struct code_row *row, int64_t slot, float inner)
 {
-    const struct code_row *row = codes_about(scan->codes, slot);
     float middle = codes_middle(scan->codes, scan->query, row, inner);
     float off = codes_off(scan->codes, scan->query, row, inner);
 
@@ -161,21 +178,18 @@ static int take_row(struct scan *scan, struct part *part, int64_t slot,
 static int take_run(struct scan *scan, struct part *part, struct run *run)
 {
     const struct code_test test = scan->query->test;
-    const struct blocks *about = &scan->codes->about;
     float limit = limit_of(scan);
     int i, rc = 0;
 
     codes_inner(scan->codes, scan->query, run->places, run->count, run->inner);
     for (i = 0; i < run->count && rc == 0; i++) {
-        const struct code_row *row = blocks_at(about, run->slots[i]);
-        float inner = run->inner[i] * row->scale;
+        const struct code_row *row = run->about[i];
 
         /* Most are ruled out before the angle is looked at. */
-        if (test.floor + row->len * (test.square * row->len - test.slack) -
-                test.gap * row->gap - test.inner * inner >
-            limit)
+        if (codes_lower(&test, row, run->inner[i]) > limit)
             continue;
-        rc = take_row(scan, part, run->slots[i], inner);
+        rc = take_row(scan, part, row, run->slots[i],
+                      run->inner[i] * row->scale);
         limit = limit_of(scan);
     }
     return rc;

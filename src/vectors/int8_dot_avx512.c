@@ -91,7 +91,8 @@ static void dot_anywhere(const int16_t *query, const int8_t *const *rows,
 
     for (i = 0; i + ROWS <= count; i += ROWS)
         sum_rows(ROWS, query, rows + i,
-                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len, out + i);
+                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len,
+                 out + i);
     for (; i < count; i++)
         sum_rows(1, query, rows + i, rows + i, len, out + i);
 }
