@@ -62,7 +62,8 @@ static void judge(const struct config *config, struct answer *answer)
 }
 
 /* Computes as the first of those who ask for this key, and tells the others.
- * What cannot be packed is answered all the same. */
+ * Who led before may have ended between our look into the cache and now, so we
+ * look again. What cannot be packed is answered all the same. */
 static int lead(const struct app *app, struct bytes file, const char *key,
                 const struct classify_options *options, struct arena *arena,
                 struct answer *answer, struct err *err)
@@ -72,15 +73,21 @@ static int lead(const struct app *app, struct bytes file, const char *key,
     struct buf packed;
     struct bytes value;
     bool is_packed;
-    int rc;
+    int rc = 0;
 
     buf_init(&packed, PACK_LEN_MAX);
-    rc = compute_answer(app, bundle, file, options, arena, answer, err);
-    if (rc == 0)
-        answer_pack(answer, bundle->embedding_len, &packed);
+    answer->is_cached = cache_get_again(app->cache, key, &packed) &&
+                        answer_unpack(buf_bytes(&packed), bundle,
+                                      options->top_k, arena, answer);
+    if (!answer->is_cached) {
+        buf_clear(&packed);
+        rc = compute_answer(app, bundle, file, options, arena, answer, err);
+        if (rc == 0)
+            answer_pack(answer, bundle->embedding_len, &packed);
+    }
     is_packed = rc == 0 && buf_check(&packed, &pack_err) == 0;
     value = buf_bytes(&packed);
-    if (is_packed)
+    if (is_packed && !answer->is_cached)
         cache_put(app->cache, key, value);
     flight_end(app->flight, key, is_packed ? &value : NULL);
     buf_release(&packed);

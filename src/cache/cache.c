@@ -29,7 +29,7 @@ void cache_free(struct cache *cache)
         cache->ops->close(cache);
 }
 
-bool cache_get(struct cache *cache, const char *key, struct buf *out)
+static bool get(struct cache *cache, const char *key, struct buf *out)
 {
     size_t start = out->len;
     bool is_hit = false;
@@ -38,10 +38,31 @@ bool cache_get(struct cache *cache, const char *key, struct buf *out)
     if (strlen(key) <= CACHE_KEY_MAX && out->len < out->len_max)
         is_hit = cache->ops->get(cache, key, clock_us(), out);
     assert(is_hit || out->len == start);
+    return is_hit;
+}
+
+static void count(struct cache *cache, bool is_hit)
+{
     atomic_fetch_add_explicit(is_hit ? &cache->hits : &cache->misses, 1,
                               memory_order_relaxed);
     metrics_add(METRIC_CACHE_REQUESTS, cache->ops->name,
                 is_hit ? "hit" : "miss", 1);
+}
+
+bool cache_get(struct cache *cache, const char *key, struct buf *out)
+{
+    bool is_hit = get(cache, key, out);
+
+    count(cache, is_hit);
+    return is_hit;
+}
+
+bool cache_get_again(struct cache *cache, const char *key, struct buf *out)
+{
+    bool is_hit = get(cache, key, out);
+
+    if (is_hit)
+        count(cache, true);
     return is_hit;
 }
 

@@ -56,6 +56,10 @@ void cache_free(struct cache *cache); /* NULL is allowed */
  * has expired or it does not fit into out; out is then as it was. */
 bool cache_get(struct cache *cache, const char *key, struct buf *out);
 
+/* As cache_get, after that was a miss, for what others may have put since; a
+ * second miss is not counted. */
+bool cache_get_again(struct cache *cache, const char *key, struct buf *out);
+
 /* Keeps a copy of value (at least one byte) in place of an older one. */
 void cache_put(struct cache *cache, const char *key, struct bytes value);
 

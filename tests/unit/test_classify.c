@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "apps/answer_pack.h"
 #include "apps/classify.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "cache/cache.h"
+#include "cache/flight.h"
 #include "test.h"
 
 enum { ARENA_LEN_MAX = 64 << 20 };
@@ -158,6 +163,88 @@ TEST(classify_stops_before_the_network_when_the_deadline_has_passed)
                              &options, bench.arena, &answer, &err),
               ERR_TIMEOUT);
     CHECK_INT(answer.top_count, 77);
+    bench_close(&bench);
+}
+
+static void open_cache(struct bench *bench)
+{
+    struct cache_options options = {.bytes_max = 1 << 20, .ttl_s = 1000};
+    struct err err = {0};
+
+    CHECK_OK(cache_open(&options, &bench->app.cache, &err), err);
+    bench->app.flight = flight_new();
+}
+
+static void close_cache(struct bench *bench)
+{
+    cache_free(bench->app.cache);
+    flight_free(bench->app.flight);
+}
+
+/* One that asks on a thread of its own. */
+struct asking {
+    pthread_t thread;
+    struct bench *bench;
+    struct answer answer;
+    struct err err;
+    int rc;
+};
+
+static void *ask(void *user)
+{
+    struct asking *asking = user;
+
+    asking->rc = classify(asking->bench, 0, &asking->answer, &asking->err);
+    return NULL;
+}
+
+/* Asks while another leads, which ends, its answer in the cache, at any moment
+ * after the one who asks has found nothing there. */
+static void ask_late(struct asking *asking, const char *key, struct bytes value)
+{
+    struct app *app = &asking->bench->app;
+    struct err err = {0};
+    bool is_leader = false;
+    struct buf none;
+
+    buf_init(&none, 10);
+    CHECK_OK(flight_begin(app->flight, key, 0, &is_leader, &none, &err), err);
+    CHECK(is_leader);
+    CHECK_INT(pthread_create(&asking->thread, NULL, ask, asking), 0);
+    while (cache_stats(app->cache).misses == 0)
+        sched_yield();
+    cache_put(app->cache, key, value);
+    flight_end(app->flight, key, NULL);
+    pthread_join(asking->thread, NULL);
+    buf_release(&none);
+}
+
+TEST(classify_computes_nothing_that_was_put_since_it_looked)
+{
+    struct bench bench;
+    struct asking asking = {.bench = &bench};
+    char sha256[HASH_HEX_LEN + 1], key[CACHE_KEY_MAX + 1];
+    struct answer first;
+    struct buf packed;
+    struct err err = {0};
+
+    bench_open(&bench);
+    open_cache(&bench);
+    CHECK_OK(classify(&bench, 0, &first, &err), err);
+    CHECK(!first.is_cached);
+    hash_sha256_hex(buf_bytes(&bench.photo), sha256);
+    answer_key(bench.app.answer_stamp, bench.version, sha256, 5, key,
+               sizeof key);
+    buf_init(&packed, 1 << 20);
+    CHECK(cache_get(bench.app.cache, key, &packed));
+    close_cache(&bench);
+    open_cache(&bench);
+    ask_late(&asking, key, buf_bytes(&packed));
+    CHECK_OK(asking.rc, asking.err);
+    CHECK(asking.answer.is_cached);
+    CHECK_INT(asking.answer.top[0].id, first.top[0].id);
+    buf_release(&packed);
+    close_cache(&bench);
     bench_close(&bench);
 }
 
