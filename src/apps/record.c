@@ -148,9 +148,9 @@ void record_answer(const struct app *app, const struct pick *pick,
     }
     if (app->rollout == NULL)
         return;
-    rollout_record(app->rollout, pick->arm, &outcome);
     rollout_remember(app->rollout, record->request_id, pick->arm,
                      answer_class(answer));
+    rollout_record(app->rollout, pick->arm, &outcome);
     add_ab(app, name, record, answer_class(answer), outcome.confidence,
            "success");
     watch(app);
@@ -192,10 +192,11 @@ void record_shadow(const struct app *app, const struct model_version *version,
         .agreed = answer != NULL ? agreed : -1,
     };
 
-    rollout_record(app->rollout, arm, &outcome);
+    /* Who sees that it is counted may give feedback on it at once. */
     if (answer != NULL)
         rollout_remember(app->rollout, record->request_id, arm,
                          answer_class(answer));
+    rollout_record(app->rollout, arm, &outcome);
     add_ab(app, model_version_name(version), record,
            answer != NULL ? answer_class(answer) : NULL, outcome.confidence,
            answer != NULL ? "shadow" : "error");
