@@ -205,10 +205,11 @@ static void spill_rows(struct writer *writer)
     pthread_mutex_unlock(&writer->mutex);
     while (count < waiting && spill_one(writer))
         count++;
+    /* Shown there first, so that a row is never in neither place. */
+    look_at_file(writer);
     metrics_add(METRIC_STORE_WAITING, NULL, NULL, -count);
     if (count > 0)
         metrics_add(METRIC_STORE_ROWS, "spilled", NULL, count);
-    look_at_file(writer);
 }
 
 static void forget(struct writer *writer, int64_t offset, int64_t count)
