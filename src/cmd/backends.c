@@ -25,7 +25,6 @@ enum {
     RECENT_MAX = 100000, /* answers remembered for feedback */
     SHADOW_THREADS = 1,
     BACKGROUND_MAX = 64,
-    ITEMS_WAIT_US = 500000, /* at start, for the first reading */
     SHADOW_WAITING_MAX = 64,
 };
 
@@ -252,7 +251,8 @@ int backends_open(struct app *app, struct err *err)
     for (i = 0; rc == 0 && i < REGISTRY_ARMS_MAX; i++)
         add_row(app, i);
     if (rc == 0 && app->items != NULL)
-        items_wait(app->items, clock_us() + ITEMS_WAIT_US);
+        items_wait(app->items,
+                   clock_us() + (int64_t)(app->config->store_timeout_s * 1e6));
     return rc;
 }
 
