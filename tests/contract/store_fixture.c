@@ -8,7 +8,7 @@
 
 struct store_options store_fixture_options(void)
 {
-    return (struct store_options){.connection_max = 2, .timeout_ms = 5000};
+    return (struct store_options){.connection_max = 2, .timeout_ms = 30000};
 }
 
 /* The server's URL with another database behind its last slash. */

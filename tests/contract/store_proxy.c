@@ -15,7 +15,13 @@
 #include "base/mem.h"
 #include "test.h"
 
-enum { PAIRS_MAX = 16, PIECE_LEN = 65536, COMMAND_END = 100 };
+enum {
+    PAIRS_MAX = 16,
+    PIECE_LEN = 65536,
+    COMMAND_END = 100,
+    PORT_MIN = 20000,
+    PORT_MAX = 32000
+};
 
 /* The thread owns everything but the ends of the two pipes that its user
  * holds; a command goes in by one and comes back by the other when done. */
@@ -52,6 +58,20 @@ static int listen_on(int port)
         close(fd);
         return -1;
     }
+    return fd;
+}
+
+/* On a port below those that the kernel hands to outgoing connections: while
+ * the listener is closed none of them takes it, and none meets itself there. */
+static int listen_low(int *out_port)
+{
+    int number = PORT_MIN + getpid() % (PORT_MAX - PORT_MIN), i, fd = -1;
+
+    for (i = PORT_MIN; i < PORT_MAX && fd < 0; i++) {
+        number = number + 1 < PORT_MAX ? number + 1 : PORT_MIN;
+        fd = listen_on(number);
+    }
+    *out_port = number;
     return fd;
 }
 
@@ -207,16 +227,12 @@ static void *run(void *user)
 struct store_proxy *store_proxy_new(const char *host, int port)
 {
     struct store_proxy *proxy = mem_new(sizeof *proxy);
-    struct sockaddr_in address;
-    socklen_t len = sizeof address;
 
     snprintf(proxy->host, sizeof proxy->host, "%s", host);
     proxy->target_port = port;
     proxy->left = -1;
-    proxy->listener = listen_on(0);
+    proxy->listener = listen_low(&proxy->port);
     CHECK(proxy->listener >= 0);
-    getsockname(proxy->listener, (struct sockaddr *)&address, &len);
-    proxy->port = ntohs(address.sin_port);
     CHECK_INT(pipe(proxy->command), 0);
     CHECK_INT(pipe(proxy->answer), 0);
     CHECK_INT(pthread_create(&proxy->thread, NULL, run, proxy), 0);

@@ -80,7 +80,7 @@ EVERY_SERVER(connections_that_were_cut_are_replaced)
 /* Calls until the pause after the last failure is over. */
 static void write_until_it_is_back(struct store *store)
 {
-    enum { PATIENCE_US = 30000000 };
+    enum { PATIENCE_US = 120000000 };
     const int64_t begin_us = clock_us();
     struct err err;
     int rc;
@@ -123,9 +123,11 @@ EVERY_SERVER(a_silent_server_is_given_up)
     struct store *store;
     struct err err = {0};
 
-    options.timeout_ms = 1000;
     store = open_with(url, options);
     CHECK_OK(store_migrate(store, NULL, &err), err);
+    store_close(store);
+    options.timeout_ms = 2000;
+    store = open_with(url, options);
     CHECK_OK(store_write(store, &prediction, 1, &err), err);
     store_proxy_set(proxy, STORE_PROXY_STALL);
     CHECK_ERR(store_write(store, &prediction, 1, &err), ERR_UNAVAILABLE);
@@ -286,11 +288,12 @@ EVERY_STORE(a_call_waits_for_a_connection_no_longer_than_its_time)
     struct err err = {0};
 
     store_close(store);
-    options.timeout_ms = 200;
+    options.timeout_ms = 2000;
     store = open_with(fixture->url, options);
     CHECK_OK(store_ping(store, &err), err);
-    CHECK_OK(store_take(store, false, clock_us() + 5000000, &first, &err), err);
-    CHECK_OK(store_take(store, false, clock_us() + 5000000, &second, &err),
+    CHECK_OK(store_take(store, false, clock_us() + 60000000, &first, &err),
+             err);
+    CHECK_OK(store_take(store, false, clock_us() + 60000000, &second, &err),
              err);
     CHECK_ERR(store_ping(store, &err), ERR_UNAVAILABLE);
     CHECK_HAS(err.text, "connections");

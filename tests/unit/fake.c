@@ -15,7 +15,7 @@
 
 #include "test.h"
 
-enum { TEXT_MAX = 1 << 20, PATIENCE_MS = 20000 };
+enum { TEXT_MAX = 1 << 20, PATIENCE_MS = 120000 };
 
 static int listener = -1;
 static fake_fn *serve;

@@ -119,7 +119,7 @@ TEST(ab_feedback_says_what_was_predicted_and_keeps_a_row)
     CHECK_TEXT(fixture.reply.body.data,
                "{\"status\":\"ok\",\"request_id\":\"r1\",\"classe\":\"selo\","
                "\"predicted\":\"moeda\",\"correct\":false}");
-    CHECK(writer_flush(fixture.app.writer, clock_us() + 10000000));
+    CHECK(writer_flush(fixture.app.writer, clock_us() + 60000000));
     CHECK_INT(fixture.row_count, 1);
     CHECK_TEXT(fixture.last_row, "r1 selo");
     close_fixture(&fixture);
@@ -133,7 +133,7 @@ TEST(ab_feedback_to_an_unknown_request_is_not_found_and_kept_nowhere)
     CHECK_ERR(give(&fixture, "{\"request_id\":\"r9\",\"classe\":\"selo\"}"),
               ERR_NOT_FOUND);
     CHECK_HAS(fixture.err.text, "\"r9\"");
-    CHECK(writer_flush(fixture.app.writer, clock_us() + 10000000));
+    CHECK(writer_flush(fixture.app.writer, clock_us() + 60000000));
     CHECK_INT(fixture.row_count, 0);
     close_fixture(&fixture);
 }

@@ -35,7 +35,7 @@ static struct blob_options usual(void)
         .endpoint = endpoint,
         .access_key = "AKID",
         .secret_key = "hush-hush",
-        .timeout_ms = 10000,
+        .timeout_ms = 120000,
         .retry_max = 2,
     };
 }
@@ -265,7 +265,7 @@ TEST(blob_s3_ends_at_its_time_with_all_tries)
     snprintf(endpoint, sizeof endpoint, "http://%s:%d", "127.0.0.1",
              fake_start_silent());
     options = usual();
-    options.timeout_ms = 40;
+    options.timeout_ms = 1000;
     options.retry_max = 10;
     open_with(&options);
     CHECK_HAS(got(&rc), "did not answer within");

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "cache/flight.h"
 
-enum { FOLLOWERS = 5, PATIENCE_US = 20000000, ROUNDS = 400, THREADS = 4 };
+enum { FOLLOWERS = 5, PATIENCE_US = 120000000, ROUNDS = 400, THREADS = 4 };
 
 static struct flight *flight;
 

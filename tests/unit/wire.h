@@ -9,7 +9,7 @@
 
 #include "http/server.h"
 
-enum { WIRE_TEXT_MAX = 1 << 20, WIRE_PATIENCE_MS = 20000 };
+enum { WIRE_TEXT_MAX = 1 << 20, WIRE_PATIENCE_MS = 120000 };
 
 struct wire_reply {
     int status; /* 0: the connection ended without a reply */
