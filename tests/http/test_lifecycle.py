@@ -1,54 +1,101 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start, overload, reload and end of the server."""
 import concurrent.futures
+import http.server
 import signal
+import threading
 import time
 
 import process
 import pytest
 from wire import Wire, check_error
 
-BATCH = "/api/classify/batch"
+
+class Holding(http.server.BaseHTTPRequestHandler):
+    """A bucket that gives its one image when it is let go."""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.set()
+        self.server.let_go.wait(process.PATIENCE_S)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.image)))
+        self.end_headers()
+        self.wfile.write(self.server.image)
+
+    def log_message(self, *_):
+        pass
 
 
-def batch(server, photos, copies):
-    data = [("images", (p.name, p.read_bytes())) for p in photos] * copies
-    return server.post(BATCH, files=data)
+class Bucket(http.server.ThreadingHTTPServer):
+    """A request for its image keeps a worker busy for as long as the test
+    wants."""
+
+    def __init__(self, image):
+        super().__init__(("127.0.0.1", 0), Holding)
+        self.image = image
+        self.asked, self.let_go = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.serve_forever)
+        self.thread.start()
+        self.settings = {
+            "MINIO_HOST": "127.0.0.1", "MINIO_PORT": self.server_port,
+            "MINIO_BUCKET_ORIGINAL": "fotos", "BLOB_TIMEOUT": 600}
+
+    def hold(self, server, pool):
+        """Asks for the image and waits until a worker is busy with it."""
+        reply = pool.submit(server.post, "/api/classify",
+                            json={"image_path": "fotos/a.jpg"})
+        assert self.asked.wait(process.PATIENCE_S)
+        return reply
+
+    def stop(self):
+        self.let_go.set()
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
 
 
-def test_a_request_under_way_is_finished_after_sigterm(serve, photos):
-    server = serve({"WORKERS": 1})
+@pytest.fixture
+def bucket(cat):
+    made = Bucket(cat.read_bytes())
+    yield made
+    made.stop()
+
+
+def test_a_request_under_way_is_finished_after_sigterm(serve, bucket, photos):
+    server = serve({"WORKERS": 1, "LOG_LEVEL": "info", "DRAIN_TIMEOUT": 600,
+                    **bucket.settings})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        first = pool.submit(batch, server, photos, 4)
-        process.until(lambda: server.metric("olho_queue_seconds_count") == 1)
-        second = pool.submit(batch, server, photos, 4)
+        first = bucket.hold(server, pool)
+        second = pool.submit(server.classify, photos[0])
         process.until(lambda: server.metric("olho_queue_waiting") == 1)
         server.process.send_signal(signal.SIGTERM)
+        process.until(lambda: "draining" in server.log())
+        bucket.let_go.set()
         for reply in (first.result(), second.result()):
-            assert reply.status_code == 200
-            assert len(reply.json()["results"]) == 32
+            assert reply.status_code == 200, reply.text
     assert server.terminate() == 0
 
 
 def test_while_it_drains_it_is_not_ready_but_alive(serve):
-    server = serve({"DRAIN_DELAY": 2 * process.SLOW})
+    server = serve({"DRAIN_DELAY": 600})
     server.process.send_signal(signal.SIGTERM)
     process.until(lambda: server.get("/health/ready").status_code == 503)
     assert server.get("/health/live").status_code == 200
     assert server.get("/api/model/status").status_code == 200
+    # A second signal ends the delay.
     assert server.terminate() == 0
 
 
 def test_a_silent_connection_does_not_hold_up_the_end(serve):
-    server = serve({"DRAIN_TIMEOUT": 1})
+    server = serve({"DRAIN_TIMEOUT": 1, "IDLE_TIMEOUT": 3600,
+                    "RECEIVE_TIMEOUT": 3600})
     with Wire(server) as idle, Wire(server) as half:
         idle.request("GET", "/health")
         idle.read()
         half.send("POST /api/classify HTTP/1.1\r\nHost: a\r\n"
                   "Content-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\nab")
-        before = time.monotonic()
         assert server.terminate() == 0
-        assert time.monotonic() - before < 20 * process.SLOW
 
 
 def test_a_second_sigterm_changes_nothing(serve):
@@ -61,7 +108,7 @@ def test_a_second_sigterm_changes_nothing(serve):
 def test_sigint_ends_it_well_too(serve):
     server = serve()
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(30 * process.SLOW) == 0
+    assert server.process.wait(process.PATIENCE_S) == 0
 
 
 def test_sighup_takes_in_a_new_log_level(serve, room, request_id):
@@ -129,31 +176,34 @@ def test_port_and_host_may_be_flags(serve):
     assert server.port > 1 and server.host == "127.0.0.1"
 
 
-def test_past_the_queue_it_answers_429_at_once(serve, photos):
-    server = serve({"WORKERS": 1, "QUEUE_MAX": 1})
+def test_past_the_queue_it_answers_429_at_once(serve, bucket, photos):
+    server = serve({"WORKERS": 1, "QUEUE_MAX": 1, **bucket.settings})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        slow = [pool.submit(batch, server, photos, 4)]
-        process.until(lambda: server.metric("olho_queue_seconds_count") == 1)
-        slow.append(pool.submit(batch, server, photos, 4))
+        slow = [bucket.hold(server, pool)]
+        slow.append(pool.submit(server.classify, photos[1]))
         process.until(lambda: server.metric("olho_queue_waiting") == 1)
         shed = server.classify(photos[0])
         text = check_error(shed, 429)
         assert "1" in text
         assert int(shed.headers["Retry-After"]) >= 1
         assert server.get("/health/live").status_code == 200
+        bucket.let_go.set()
         assert all(f.result().status_code == 200 for f in slow)
     assert server.classify(photos[0]).status_code == 200
     assert server.metric("olho_http_shed_total") >= 1
 
 
-def test_past_the_deadline_it_answers_504(serve, photos):
-    server = serve({"WORKERS": 1, "TIMEOUT": 0.1, "CACHE_SIZE_MB": 0})
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        replies = list(pool.map(lambda _: batch(server, photos, 4), range(4)))
-    late = [r for r in replies if r.status_code != 200]
-    assert late
-    for reply in late:
-        check_error(reply, 504)
+def test_past_the_deadline_it_answers_504(serve, bucket, photos):
+    limit_s = 1 * process.SLOW
+    server = serve({"WORKERS": 1, "TIMEOUT": limit_s, **bucket.settings})
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = bucket.hold(server, pool)
+        second = pool.submit(server.classify, photos[0])
+        process.until(lambda: server.metric("olho_queue_waiting") == 1)
+        time.sleep(limit_s)  # which is over for both of them then
+        bucket.let_go.set()
+        for reply in (first.result(), second.result()):
+            check_error(reply, 504)
     process.until(lambda: server.classify(photos[3]).status_code == 200)
 
 
@@ -168,7 +218,7 @@ def test_more_upload_memory_than_allowed_is_refused(serve):
                       f"Content-Length: {9 << 20}\r\n\r\n")
             try:
                 wire.send(bytes((9 << 20) - 1))
-            except ConnectionError:
+            except OSError:
                 break
         assert server.metric("olho_upload_bytes") <= 13 << 20
         assert server.get("/health").status_code == 200
