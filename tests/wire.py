@@ -5,6 +5,8 @@ import json
 import socket
 import struct
 
+import process
+
 
 class Reply:
     def __init__(self, status, headers, body):
@@ -19,7 +21,7 @@ class Reply:
 class Wire:
     """One connection. A context manager."""
 
-    def __init__(self, server, seconds=30):
+    def __init__(self, server, seconds=process.PATIENCE_S):
         self.sock = server.connect(seconds)
         self.file = self.sock.makefile("rb")
 

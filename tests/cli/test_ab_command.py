@@ -163,9 +163,10 @@ def test_ab_watches_until_the_server_is_gone(room, played):
         cwd=room.work, env=room.environment(), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE)
     try:
-        process.until(lambda: len(played.asked) >= 2)
+        # By the third two have been answered.
+        process.until(lambda: len(played.asked) >= 3)
         played.status, played.body = 404, "{}"
-        out, err = child.communicate(timeout=30 * process.SLOW)
+        out, err = child.communicate(timeout=process.PATIENCE_S)
     finally:
         child.kill()
         child.wait()

@@ -47,7 +47,7 @@ def test_on_a_terminal_there_is_colour_unless_no_color_says_no(room, cat):
             text += piece
         os.close(master)
         child.stderr.close()
-        assert child.wait(60 * process.SLOW) == 0
+        assert child.wait(process.PATIENCE_S) == 0
         return text.decode()
 
     assert "\x1b[" in run()
@@ -164,7 +164,7 @@ def test_a_name_that_is_no_utf_8_still_gives_clean_json(room, cat):
     shutil.copy(os.fsencode(cat), path)
     done = subprocess.run([process.BIN, "classify", "--json", path],
                           capture_output=True, cwd=room.work,
-                          env=room.environment(), timeout=60 * process.SLOW)
+                          env=room.environment(), timeout=process.PATIENCE_S)
     assert done.returncode in (0, 1)
     for line in done.stdout.decode("utf-8", "strict").splitlines():
         json.loads(line)
@@ -174,7 +174,7 @@ def test_a_closed_pipe_ends_it_quietly(room, photos):
     done = subprocess.run(
         ["sh", "-c", '"$0" classify --json "$@" | head -n 1', process.BIN,
          *photos], capture_output=True, cwd=room.work,
-        env=room.environment(), timeout=60 * process.SLOW)
+        env=room.environment(), timeout=process.PATIENCE_S)
     assert len(done.stdout.splitlines()) == 1
     assert b"Sanitizer" not in done.stderr
 
@@ -184,7 +184,7 @@ def test_a_full_output_is_a_failure(room, cat):
         done = subprocess.run(
             [process.BIN, "classify", "--json", cat], stdout=full,
             stderr=subprocess.PIPE, cwd=room.work, env=room.environment(),
-            timeout=60 * process.SLOW)
+            timeout=process.PATIENCE_S)
     assert done.returncode == 1
 
 

@@ -15,7 +15,7 @@ MODEL = process.ROOT / "models" / "mobilenet_v2"
 
 def quantize(room, *args, model=MODEL):
     return room.run("model", "quantize", model, "--out", room.work / "small",
-                    "--json", *args, seconds=120)
+                    "--json", *args)
 
 
 def lay_out(folder, files):
@@ -97,7 +97,7 @@ def test_the_int8_copy_classifies_and_serves(small, serve, room, photos):
 
 def test_text_says_what_json_says(room, images):
     done = room.run("model", "quantize", MODEL, "--out", room.work / "small",
-                    "--images", images, seconds=120)
+                    "--images", images)
     assert done.returncode == 0, done.stderr
     for part in ("20 held out", "agreement", "sure of", "float32", "int8",
                  "MB", str(room.work / "small")):

@@ -189,7 +189,7 @@ def test_remove_asks_on_a_terminal(root, answer, is_gone):
     done = subprocess.run(
         [process.BIN, "model", "remove", "v1", "--model-root", root.folder],
         stdin=slave, capture_output=True, cwd=root.room.work,
-        env=root.room.environment(), timeout=60 * process.SLOW, check=False)
+        env=root.room.environment(), timeout=process.PATIENCE_S, check=False)
     os.close(slave)
     os.close(master)
     assert b"[y/N]" in done.stdout
@@ -200,13 +200,13 @@ def test_remove_asks_on_a_terminal(root, answer, is_gone):
 def test_promote_tells_the_process_that_pid_names(root):
     # Whoever runs the tests may ignore SIGHUP, as nohup does; a child does not.
     child = subprocess.Popen(
-        ["sleep", "60"],
+        ["sleep", "600"],
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     try:
         done = root.run("promote", "v1", "--pid", child.pid)
         assert done.returncode == 0, done.stderr
         assert f"told process {child.pid}" in done.stdout
-        assert child.wait(10 * process.SLOW) == -signal.SIGHUP
+        assert child.wait(process.PATIENCE_S) == -signal.SIGHUP
     finally:
         child.kill()
         child.wait()
@@ -239,7 +239,7 @@ def test_promotions_at_once_leave_a_whole_history(root):
         cwd=root.room.work, env=root.room.environment(),
         stdout=subprocess.DEVNULL) for name in ("v1", "v2", "v1", "v2")]
     for child in children:
-        assert child.wait(60 * process.SLOW) == 0
+        assert child.wait(process.PATIENCE_S) == 0
     choice = json.loads((root.folder / "current.json").read_text())
     assert choice["version"] in ("v1", "v2")
     assert sorted([choice["version"], *choice["history"]]) == [

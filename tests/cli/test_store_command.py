@@ -73,9 +73,9 @@ def test_migrate_makes_the_tables_in_the_data_folder(room):
 def test_four_processes_migrate_at_once(room):
     children = [subprocess.Popen(
         [process.BIN, "store", "migrate"], cwd=room.work,
-        env=room.environment(), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE) for _ in range(4)]
-    said = [child.communicate(timeout=60 * process.SLOW) for child in children]
+        env=room.environment({"STORE_TIMEOUT": 60}),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    said = [child.communicate(timeout=process.PATIENCE_S) for child in children]
     assert [child.returncode for child in children] == [0] * 4, said
     assert rows(room.data / "olho.db",
                 "SELECT version FROM olho_migrations ORDER BY version") == [
@@ -214,7 +214,7 @@ def test_a_line_that_is_no_row_is_named(room, line, says):
 
 def test_a_line_without_an_end_is_refused(room):
     (room.work / "big.jsonl").write_text('{"table":"' + "x" * (9 << 20))
-    done = room.run("store", "import", "big.jsonl", seconds=120)
+    done = room.run("store", "import", "big.jsonl")
     assert done.returncode == 1
     assert "line 1" in done.stderr
 
@@ -236,7 +236,7 @@ def test_a_full_disk_under_the_export_is_said(filled):
         done = subprocess.run([process.BIN, "store", "export"], stdout=full,
                               stderr=subprocess.PIPE, cwd=filled.work,
                               env=filled.environment(),
-                              timeout=60 * process.SLOW)
+                              timeout=process.PATIENCE_S)
     assert done.returncode == 1
     assert b"cannot be written" in done.stderr
 
@@ -257,7 +257,7 @@ def test_a_full_disk_under_the_database_loses_nothing_of_it(filled):
     done = subprocess.run(
         [process.BIN, "store", "import", "--store", other, "more.jsonl"],
         capture_output=True, cwd=filled.work, env=filled.environment(),
-        preexec_fn=limit, timeout=60 * process.SLOW)
+        preexec_fn=limit, timeout=process.PATIENCE_S)
     assert done.returncode == 1, done
     assert b"other.db" in done.stderr and b"space" in done.stderr \
         or b"cannot be read or written" in done.stderr, done.stderr
@@ -333,7 +333,7 @@ def test_rows_stay_apart_from_progress_on_a_terminal(filled):
         [process.BIN, "store", "export"], cwd=filled.work,
         env=filled.environment(), stdout=subprocess.PIPE, stderr=follower)
     os.close(follower)
-    out, _ = child.communicate(timeout=60 * process.SLOW)
+    out, _ = child.communicate(timeout=process.PATIENCE_S)
     os.close(leader)
     assert child.returncode == 0
     assert len(out.splitlines()) == 735

@@ -55,8 +55,11 @@ def ask(server, **form):
 
 
 def give(server, answer, name="red"):
-    return server.post("/api/feedback", json={
+    """202 says that a slow disk has not got it yet."""
+    reply = server.post("/api/feedback", json={
         "request_id": answer["request_id"], "classe": name})
+    assert reply.status_code in (200, 202), reply.text
+    return reply.json()
 
 
 def arms(server):
@@ -91,9 +94,7 @@ def test_feedback_says_whether_the_answer_was_right(start):
     server = start()
     for _ in range(10):
         answer = ask(server)
-        reply = give(server, answer)
-        assert reply.status_code == 200, reply.text
-        assert reply.json() == {
+        assert give(server, answer) == {
             "status": "ok", "request_id": answer["request_id"],
             "classe": "red", "predicted": answer["classe"],
             "correct": answer["model_version"] == "v1"}
@@ -123,7 +124,7 @@ def test_feedback_that_cannot_be_is_refused_in_the_collectors_form(
 def test_a_worse_version_is_taken_out_by_itself(start, room):
     server = start(AB_AUTO_ROLLBACK="true")
     for _ in range(400):
-        assert give(server, ask(server)).status_code == 200
+        give(server, ask(server))
         if arms(server)["v2"]["is_stopped"]:
             break
     ask(server)
@@ -135,7 +136,8 @@ def test_a_worse_version_is_taken_out_by_itself(start, room):
     assert "taken out" in server.log()
     done = subprocess.run(
         [process.BIN, "ab", "--address", server.url], capture_output=True,
-        cwd=room.work, env=room.environment(), timeout=60, check=True)
+        cwd=room.work, env=room.environment(),
+        timeout=process.PATIENCE_S, check=True)
     assert b"taken out" in done.stdout
     assert b"worse: accuracy" in done.stdout
 
@@ -171,7 +173,7 @@ def test_a_restart_goes_on_with_the_counts(start):
     server = start()
     answers = [ask(server) for _ in range(12)]
     for answer in answers[:6]:
-        assert give(server, answer).status_code == 200
+        give(server, answer)
     before = arms(server)
     server.stop()
     server = start()
@@ -181,9 +183,8 @@ def test_a_restart_goes_on_with_the_counts(start):
             assert after[name][key] == before[name][key], (name, key)
         assert after[name]["mean_confidence"] == pytest.approx(
             before[name]["mean_confidence"], abs=1e-3)
-    reply = give(server, answers[8])
-    assert reply.status_code == 200, "the database knows it still"
-    assert reply.json()["predicted"] == answers[8]["classe"]
+    # The database knows it still.
+    assert give(server, answers[8])["predicted"] == answers[8]["classe"]
     name = answers[8]["model_version"]
     assert arms(server)[name]["feedback"] == before[name]["feedback"] + 1
 

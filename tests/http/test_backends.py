@@ -26,10 +26,13 @@ def rows(server, sql, *values):
     def read():
         if not path.exists():
             return None
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as base:
-            return base.execute(sql, values).fetchall()
+        try:
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as base:
+                return base.execute(sql, values).fetchall()
+        except sqlite3.OperationalError:
+            return None  # its tables are being made
 
-    return process.until(read, 20)
+    return process.until(read)
 
 
 # --- the cache ---

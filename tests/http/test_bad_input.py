@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: each gets its status and a message with value and limit, and the
 server goes on: it answers, its memory returns, no file stays open."""
+import contextlib
 import io
 import os
 import random
@@ -25,6 +26,24 @@ def still_serves(server, cat):
     assert server.process.poll() is None, server.log()
     reply = server.classify(cat, top_k=1, embedding=0)
     assert reply.status_code == 200, reply.text
+
+
+def settled_fd_count(server, cat):
+    """Its open files once those of the database are open, which stay so."""
+    assert server.classify(cat).status_code == 200
+    written = 'olho_store_rows_total{outcome="written"}'
+    process.until(lambda: server.metric(written) > 0)
+    return server.fd_count()
+
+
+def is_served(server, cat):
+    """Whether a request gets through, on a connection of its own."""
+    try:
+        reply = server.post(CLASSIFY, data=cat.read_bytes(), headers={
+            "Content-Type": "image/jpeg", "Connection": "close"})
+    except OSError:
+        return False
+    return reply.status_code == 200
 
 
 def encode(form, size=(300, 200), **more):
@@ -280,28 +299,30 @@ def test_a_body_where_none_belongs_does_no_harm(server):
 
 def test_slow_clients_are_cut_off_and_nobody_waits_for_them(serve, cat):
     server = serve({"RECEIVE_TIMEOUT": 0.6, "IDLE_TIMEOUT": 0.6})
+    # One that is kept may be closed just when it is used again.
+    server.session.headers["Connection"] = "close"
     head = f"POST {CLASSIFY} HTTP/1.1\r\nHost: a\r\n"
     body = head + "Content-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n"
-    slow = [Wire(server, 10) for _ in range(40)]
+    slow = [Wire(server) for _ in range(40)]
     stop = threading.Event()
 
     def drip():
         """A byte every 50 ms on each connection, as slow loris does."""
         for wire, text in zip(slow, [head, body] * 20):
-            wire.send(text)
+            with contextlib.suppress(OSError):
+                wire.send(text)
         while not stop.wait(0.05):
             for wire in slow:
-                try:
+                with contextlib.suppress(OSError):
                     wire.send("x")
-                except OSError:
-                    pass
 
     thread = threading.Thread(target=drip)
     thread.start()
     try:
-        assert server.classify(cat).status_code == 200
-        process.until(lambda: server.metric("olho_http_connections") <= 3, 20)
-        assert server.classify(cat).status_code == 200
+        # We, too, may be too slow for this server now and then.
+        process.until(lambda: is_served(server, cat))
+        process.until(lambda: server.metric("olho_http_connections") <= 3)
+        process.until(lambda: is_served(server, cat))
     finally:
         stop.set()
         thread.join()
@@ -311,7 +332,7 @@ def test_slow_clients_are_cut_off_and_nobody_waits_for_them(serve, cat):
 
 @pytest.mark.parametrize("sent", [0, 10, 1000, 50_000])
 def test_half_a_request_and_a_reset_leave_nothing(server, cat, sent):
-    before = server.fd_count()
+    before = settled_fd_count(server, cat)
     data = cat.read_bytes()
     for _ in range(20):
         wire = Wire(server)
@@ -324,7 +345,7 @@ def test_half_a_request_and_a_reset_leave_nothing(server, cat, sent):
 
 
 def test_a_reset_while_the_answer_is_made_leaves_nothing(server, cat):
-    before = server.fd_count()
+    before = settled_fd_count(server, cat)
     head, body = form([(b'name="image"; filename="a"', None,
                         cat.read_bytes())])
     for _ in range(20):
@@ -341,7 +362,7 @@ def test_a_thousand_connections_are_held_and_let_go(serve, cat):
         pytest.skip(f"only {hard} files may be open here")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
     server = serve()
-    before = server.fd_count()
+    before = settled_fd_count(server, cat)
     wires = []
     try:
         for _ in range(1000):
@@ -360,30 +381,22 @@ def test_a_thousand_connections_are_held_and_let_go(serve, cat):
 
 def test_connections_over_the_limit_are_turned_away(serve, cat):
     server = serve({"CONNECTIONS_MAX": 20})
-    wires = [Wire(server, 5) for _ in range(60)]
+    wires = [Wire(server) for _ in range(60)]
     try:
         for wire in wires:
-            wire.send("GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
-        answered = 0
-        for wire in wires[:40]:
+            with contextlib.suppress(OSError):
+                wire.send("GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wires[0].file.readline().startswith(b"HTTP/1.1 200")
+        answered = 1
+        for wire in wires[1:40]:
             wire.sock.settimeout(0.05)
-            try:
+            with contextlib.suppress(OSError):
                 answered += wire.file.readline().startswith(b"HTTP/1.1 200")
-            except OSError:
-                pass
-        assert 1 <= answered <= 20
+        assert answered <= 20
     finally:
         for wire in wires:
             wire.close()
-
-    def is_served():
-        try:
-            return server.get("/health").status_code == 200
-        except OSError:
-            return False
-
-    process.until(is_served)
-    assert server.classify(cat).status_code == 200
+    process.until(lambda: is_served(server, cat))
 
 
 def burst(server, photos):
@@ -403,7 +416,8 @@ def burst(server, photos):
 def test_after_bad_bursts_memory_and_files_return(serve, photos):
     server = serve({"WORKERS": 2})
     burst(server, photos)
-    rss, files = server.rss(), server.fd_count()
+    files = settled_fd_count(server, photos[0])
+    rss = server.rss()
     for _ in range(4):
         burst(server, photos)
     server.session.close()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/1.1 itself, mostly through raw sockets."""
+import contextlib
 import gzip
 import json
 import re
@@ -12,6 +13,14 @@ from wire import Wire, check_error, form
 def image_form(photo):
     return form([(b'name="image"; filename="a.jpg"', b"image/jpeg",
                   photo.read_bytes())])
+
+
+def first_line(wire):
+    """What the server says, or nothing when it just ends the connection."""
+    try:
+        return wire.file.readline()
+    except ConnectionError:
+        return b""
 
 
 def chunks(data, size):
@@ -160,7 +169,7 @@ def test_options_names_the_methods(server):
     ("PATCH", "/metrics", "GET")])
 def test_a_wrong_method_is_405_and_names_the_right_one(server, method, path,
                                                        allowed):
-    reply = server.session.request(method, server.url + path, timeout=30)
+    reply = server.request(method, path)
     check_error(reply, 405, method)
     assert allowed in reply.headers["Allow"]
 
@@ -255,7 +264,10 @@ def test_cors_may_let_everybody_in(serve):
 @pytest.fixture(scope="module")
 def impatient(serve):
     """A server that closes a connection which is silent for a second."""
-    return serve({"IDLE_TIMEOUT": 1})
+    server = serve({"IDLE_TIMEOUT": 1})
+    # One that is kept may be closed just when it is used again.
+    server.session.headers["Connection"] = "close"
+    return server
 
 
 def test_replies_name_the_server_but_not_the_library(server):
@@ -274,7 +286,7 @@ def test_replies_name_the_server_but_not_the_library(server):
 def test_what_is_no_http_never_stops_the_server(impatient, request_line):
     with Wire(impatient) as wire:
         wire.send(request_line)
-        first = wire.file.readline()
+        first = first_line(wire)
         assert first == b"" or re.match(rb"HTTP/1\.[01] [2-5]\d\d ", first)
     assert impatient.get("/health").status_code == 200
 
@@ -292,8 +304,9 @@ def test_a_header_over_the_limit_is_431(serve):
 
 def test_a_path_over_the_limit_is_refused(server):
     with Wire(server) as wire:
-        wire.send("GET /" + "a" * 100000 + " HTTP/1.1\r\nHost: a\r\n\r\n")
-        line = wire.file.readline()
+        with contextlib.suppress(OSError):  # it may have been refused already
+            wire.send("GET /" + "a" * 100000 + " HTTP/1.1\r\nHost: a\r\n\r\n")
+        line = first_line(wire)
         assert line == b"" or int(line.split()[1]) in (404, 414, 431)
     assert server.get("/health").status_code == 200
 
@@ -319,7 +332,8 @@ def test_log_lines_carry_the_request_id(serve, request_id):
     server.get("/api/model/status", headers={"X-Request-Id": request_id})
 
     def lines():
-        return [json.loads(line) for line in server.log().splitlines()]
+        # Of the last one only a part may be there yet.
+        return [json.loads(line) for line in server.log().split("\n")[:-1]]
 
     process.until(lambda: any(request_id in row.values() for row in lines()))
     for row in lines():

@@ -4,7 +4,6 @@ that `olho index add` made."""
 import io
 import json
 import math
-import subprocess
 
 import process
 import pytest
@@ -152,16 +151,15 @@ def test_k_says_how_many_come_back_and_similar_0_that_none_do(indexed,
     assert none["semelhantes"] == [] and none["similar_items"] == []
 
 
-def test_an_image_added_while_serving_is_found(indexed, photos):
-    added = subprocess.run(
-        [process.BIN, "index", "add", photos[0]], capture_output=True,
-        cwd=indexed.room.work, env=indexed.room.environment(),
-        timeout=60 * process.SLOW)
+def test_an_image_added_while_serving_is_found(serve, room, photos):
+    assert room.run("index", "add", photos[1]).returncode == 0
+    server = serve(room=room)
+    added = room.run("index", "add", photos[0])
     assert added.returncode == 0, added.stderr
-    vector = indexed.classify(photos[0]).json()["embedding"]
+    vector = server.classify(photos[0]).json()["embedding"]
 
     def is_found():
-        body = search(indexed, embedding=vector, k=1, threshold=0).json()
+        body = search(server, embedding=vector, k=1, threshold=0).json()
         best = body["similar_items"][0]
         return path_of(best).endswith(photos[0].name)
 

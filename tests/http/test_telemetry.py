@@ -4,7 +4,6 @@ strace."""
 import os
 import re
 import shutil
-import signal
 
 import process
 import pytest
@@ -32,7 +31,7 @@ def trace(room):
         process.BIN = "strace"
         try:
             done = room.run("-f", "-qq", "-s", "400", "-o", log, "-e",
-                            "trace=" + CALLS, original, *args, seconds=60)
+                            "trace=" + CALLS, original, *args)
         finally:
             process.BIN = original
         return done, log.read_text().splitlines()
@@ -85,7 +84,6 @@ def test_nothing_of_the_engine_reaches_stderr(room, cat):
 def test_a_server_leaves_the_home_folder_empty(serve, cat):
     server = serve()
     assert server.classify(cat).status_code == 200
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(30 * process.SLOW) == 0
+    assert server.terminate() == 0
     assert list(server.room.home.rglob("*")) == []
     assert "onnxruntime" not in server.log().lower()

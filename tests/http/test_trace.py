@@ -6,6 +6,7 @@ import json
 import threading
 import time
 
+import process
 import pytest
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -37,9 +38,7 @@ class Collector:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def wait_for(self, count):
-        end = time.monotonic() + 30
-        while len(self.spans) < count and time.monotonic() < end:
-            time.sleep(0.05)
+        process.until(lambda: len(self.spans) >= count)
         return list(self.spans)
 
 
@@ -72,7 +71,7 @@ def test_a_request_is_a_span_with_its_phases_below(serve, photos, collector):
         assert span["parentSpanId"] == root["spanId"]
         begin, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
         assert int(root["startTimeUnixNano"]) <= begin <= end <= int(root["endTimeUnixNano"])
-    assert abs(int(root["endTimeUnixNano"]) / 1e9 - time.time()) < 60
+    assert abs(int(root["endTimeUnixNano"]) / 1e9 - time.time()) < 3600
 
 
 def test_a_caller_that_does_not_sample_is_not_traced(serve, photos, collector):

@@ -63,8 +63,7 @@ class Imported:
 
     def __init__(self, room, path, *args):
         self.out = room.work / "imported"
-        done = room.run("model", "import", path, "--out", self.out, *args,
-                        seconds=120)
+        done = room.run("model", "import", path, "--out", self.out, *args)
         assert done.returncode == 0, done.stderr
         self.said = done.stdout
         self.metadata = json.loads((self.out / "metadata.json").read_text())

@@ -90,7 +90,8 @@ def start(serve, room, models, database, bucket):
         installation.write_env(room.work, port, database.service,
                                bucket.service, **(settings or {}))
         server = serve(room=room,
-                       env={"FLASK_PORT": "-", "LOG_LEVEL": "-", **env})
+                       env={"FLASK_PORT": "-", "LOG_LEVEL": "-",
+                            "STORE_TIMEOUT": 60, "BLOB_TIMEOUT": 60, **env})
         assert server.port == port
         return server
 
@@ -106,7 +107,7 @@ def is_written(server):
 @pytest.fixture
 def settle():
     """Waits until every row is in the database."""
-    return lambda server: process.until(lambda: is_written(server), 60)
+    return lambda server: process.until(lambda: is_written(server))
 
 
 @pytest.fixture(scope="module")

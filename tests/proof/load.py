@@ -45,7 +45,7 @@ class Ask:
             more["json"] = {"image_path": f"{BUCKET}/{key_of(self.path)}"}
         elif self.way == 4:
             more["json"] = {"imagen_path": flat_key_of(self.path)}
-        return session.post(url + "/api/classify", timeout=60 * process.SLOW,
+        return session.post(url + "/api/classify", timeout=process.PATIENCE_S,
                             **more)
 
 
