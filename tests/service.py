@@ -28,15 +28,19 @@ import urllib.parse
 SERVICES = pathlib.Path(__file__).resolve().parent / "services"
 NAMES = ("postgres", "mariadb", "redis", "s3")
 SLOW = float(os.environ.get("OLHO_TEST_SLOW", "1"))
-START_MAX_S = 60 * SLOW
-STOP_MAX_S = 20 * SLOW
+# Far above what they take, for machines that are slow or busy.
+START_MAX_S = 300 * SLOW
+STOP_MAX_S = 120 * SLOW
+# Another port is tried so often, should somebody else have taken the first.
+STARTS_MAX = 3
 # What lets each end at once, with everything written.
 END_SIGNALS = {"postgres": signal.SIGINT}
 
 
 def free_port():
     """A port that nobody listens on, below those that the kernel hands to
-    outgoing connections: it stays free while a server is down."""
+    outgoing connections: it stays free while a server is down, and none that
+    is tried in vain can meet itself."""
     while True:
         port = random.SystemRandom().randrange(20000, 32000)
         with socket.socket() as probe:
@@ -106,10 +110,12 @@ class Service:
         self.log_path = self.folder / "log"
         self.url = None
         self.process = None
+        self.start_count = 0
 
     def launch(self):
         """Starts it without waiting until it answers."""
         assert self.process is None, f"{self.name} runs"
+        self.start_count += 1
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [SERVICES / self.name, self.folder / "run", str(self.port)],
@@ -121,12 +127,24 @@ class Service:
         deadline = time.monotonic() + START_MAX_S
         while not answers(self.name, self.port):
             rc = self.process.poll()
+            if rc is not None and self.url is None \
+                    and self.start_count < STARTS_MAX:
+                self.launch_anew()
+                continue
             assert rc is None, f"{self.name} ended with {rc}: {self.log()}"
             assert time.monotonic() < deadline, \
                 f"{self.name} did not start: {self.log()}"
             time.sleep(0.02)
-        self.url = re.search(r"^[a-z]+://\S+@127\.0\.0\.1:\d+\S*$",
-                             self.log_path.read_text(), re.M).group(0)
+        self.url = re.search(
+            rf"^[a-z]+://\S+@127\.0\.0\.1:{self.port}\b\S*$",
+            self.log_path.read_text(errors="replace"), re.M).group(0)
+
+    def launch_anew(self):
+        """From nothing on another port, after a first start that failed."""
+        self.process = None
+        shutil.rmtree(self.folder / "run", ignore_errors=True)
+        self.port = free_port()
+        self.launch()
 
     def start(self):
         """Starts it on its port and the data that it left, and waits until it

@@ -29,7 +29,7 @@ def test_a_server_outlives_kill_restart_and_pause_on_its_port(name):
         one.kill()
         assert not service.answers(name, one.port)
         one.start()
-        assert service.answers(name, one.port)
+        process.until(lambda: service.answers(name, one.port))
         one.pause()
         assert not service.answers(name, one.port)
         one.resume()
@@ -51,11 +51,11 @@ def test_the_s3_server_checks_signatures_and_keeps_objects(s3):
         signed = sign(method, url, known["OLHO_TEST_S3_KEY"], secret,
                       sent or hashlib.sha256(data).hexdigest())
         return requests.request(method, url, data=data, headers=signed,
-                                timeout=30)
+                                timeout=process.PATIENCE_S)
 
     secret = known["OLHO_TEST_S3_SECRET"]
     assert ask("PUT", "another secret", body).status_code == 403
-    assert requests.put(url, data=body, timeout=30).status_code == 403
+    assert requests.put(url, data=body, timeout=process.PATIENCE_S).status_code == 403
     assert ask("GET", secret).status_code == 404
     assert ask("PUT", secret, body, digest[::-1]).status_code == 400
     assert ask("PUT", secret, body, digest).status_code == 200
@@ -87,7 +87,7 @@ def sign(method, url, key, secret, digest):
 def test_the_runner_passes_on_urls_and_the_exit_code():
     with run_with("redis", "--", "sh", "-c",
                   "echo $OLHO_TEST_REDIS; exit 7") as runner:
-        out, err = runner.communicate(timeout=60)
+        out, err = runner.communicate(timeout=process.PATIENCE_S)
     assert runner.returncode == 7, err
     assert out.startswith("redis://:secret@127.0.0.1:")
 
@@ -100,7 +100,7 @@ def test_the_runner_calls_a_server_that_does_not_start_a_failure(tmp_path):
     (tools / "setpriv").chmod(0o755)
     env["PATH"] = f"{tools}:{env['PATH']}"
     with run_with("redis", "--", "echo", "ran", env=env) as runner:
-        out, err = runner.communicate(timeout=60)
+        out, err = runner.communicate(timeout=process.PATIENCE_S)
     assert runner.returncode == 125
     assert "ran" not in out
     assert "redis ended with 3" in err and "no luck" in err
@@ -109,13 +109,13 @@ def test_the_runner_calls_a_server_that_does_not_start_a_failure(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_a_runner_that_is_ended(number, tmp_path):
     with run_with("redis", "--", "sh", "-c",
-                  "echo $OLHO_TEST_REDIS; exec sleep 60",
+                  "echo $OLHO_TEST_REDIS; exec sleep 6000",
                   env={**os.environ, "TMPDIR": str(tmp_path)}) as runner:
         url = runner.stdout.readline()
         port = int(url.rsplit(":", 1)[1].split("/")[0])
-        assert service.answers("redis", port)
+        process.until(lambda: service.answers("redis", port))
         runner.send_signal(number)
-        runner.wait(60)
+        runner.wait(process.PATIENCE_S)
         process.until(lambda: not service.answers("redis", port))
         # Its end is read only when the command has closed it too.
         assert runner.stdout.read() == ""
