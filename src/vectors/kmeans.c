@@ -16,9 +16,15 @@
 #include "vectors/nearest.h"
 #include "vectors/parallel.h"
 
+/* Rows for each centroid, round by round. The first rounds, which move
+ * centroids from anywhere to about their places, need few: the sample is in
+ * random order. */
+static const int rows_per_list[] = {16, 16, 16, 16, 16, 16, 32, 32, 64, 64};
+
 enum {
-    ROUNDS = 10,
-    ROW_TILE = 32,
+    ROUNDS = sizeof rows_per_list / sizeof rows_per_list[0],
+    LANES = 4,
+    ROW_TILE = 16,
     CENTROID_TILE = 64,
     LISTS_STEP = 16, /* whose centroids a thread makes in one go */
 };
@@ -61,38 +67,62 @@ void kmeans_draw(int64_t *numbers, int64_t count, int64_t wanted, uint64_t seed)
 
 /* --- rows of int16 -------------------------------------------------------- */
 
+/* Several at once, since each comparison waits for the one before. */
+static float max_of(const float *row, int dim)
+{
+    float max[LANES] = {0}, value;
+    int i, j;
+
+    for (i = 0; i + LANES <= dim; i += LANES)
+        for (j = 0; j < LANES; j++) {
+            value = fabsf(dot_load(row + i + j));
+            max[j] = value > max[j] ? value : max[j];
+        }
+    for (; i < dim; i++) {
+        value = fabsf(dot_load(row + i));
+        max[0] = value > max[0] ? value : max[0];
+    }
+    for (j = 1; j < LANES; j++)
+        max[0] = max[j] > max[0] ? max[j] : max[0];
+    return max[0];
+}
+
 /* Fills codes (zeros at the end): a code times the scale that is returned is
  * about the row's value. */
 static float round_row(const struct kmeans *kmeans, const float *row,
                        int16_t *codes)
 {
-    float max = 0, steps;
+    float max = max_of(row, kmeans->dim), steps;
     int i;
 
-    for (i = 0; i < kmeans->dim; i++)
-        max = fmaxf(max, fabsf(dot_load(row + i)));
-    memset(codes, 0, (size_t)kmeans->len * sizeof *codes);
+    memset(codes + kmeans->dim, 0,
+           (size_t)(kmeans->len - kmeans->dim) * sizeof *codes);
     /* A row so short that its values have no inverse counts as zeros. */
-    if (max < 1e-30F)
+    if (max < 1e-30F) {
+        memset(codes, 0, (size_t)kmeans->dim * sizeof *codes);
         return 0;
+    }
     steps = (float)kmeans->limit / max;
     for (i = 0; i < kmeans->dim; i++) {
-        float code = nearbyintf(dot_load(row + i) * steps);
+        float code = dot_load(row + i) * steps;
 
-        codes[i] = (int16_t)fmaxf(fminf(code, (float)kmeans->limit),
-                                  (float)-kmeans->limit);
+        codes[i] = (int16_t)(code + (code < 0 ? -0.5F : 0.5F));
     }
     return max / (float)kmeans->limit;
 }
 
 static double square_of(const float *row, int dim)
 {
-    double square = 0;
-    int i;
+    double sums[LANES] = {0};
+    int i, j;
 
-    for (i = 0; i < dim; i++)
-        square += (double)dot_load(row + i) * (double)dot_load(row + i);
-    return square;
+    for (i = 0; i + LANES <= dim; i += LANES)
+        for (j = 0; j < LANES; j++)
+            sums[j] +=
+                (double)dot_load(row + i + j) * (double)dot_load(row + i + j);
+    for (; i < dim; i++)
+        sums[0] += (double)dot_load(row + i) * (double)dot_load(row + i);
+    return sums[0] + sums[1] + sums[2] + sums[3];
 }
 
 /* What makes the row one of unit length; 0 for zeros. */
@@ -215,13 +245,13 @@ int kmeans_assign(const struct kmeans *kmeans, const float *const *rows,
 struct training {
     struct kmeans *kmeans;
     const float *const *rows;
-    int64_t count;
-    int32_t *lists;   /* owned; of each row */
-    float *distances; /* owned */
-    int64_t *begins;  /* owned; where each list's rows begin in order, and the
-                       * count */
-    int32_t *order;   /* owned; the rows, list by list */
-    double *sums;     /* owned; dim for each thread */
+    int64_t total, count; /* of rows, and of those that a round looks at */
+    int32_t *lists;       /* owned; of each row */
+    float *distances;     /* owned */
+    int64_t *begins; /* owned; where each list's rows begin in order, and the
+                      * count */
+    int32_t *order;  /* owned; the rows, list by list */
+    double *sums;    /* owned; dim for each thread */
     struct near *farthest; /* owned; nlist */
 };
 
@@ -370,7 +400,7 @@ static int no_memory(const struct kmeans_options *options, struct err *err)
 
 static bool has_memory(struct training *training, int thread_count)
 {
-    size_t count = (size_t)training->count;
+    size_t count = (size_t)training->total;
     size_t nlist = (size_t)training->kmeans->nlist;
 
     training->lists = mem_try(count, sizeof *training->lists);
@@ -395,6 +425,9 @@ static int run_rounds(struct training *training,
     for (i = 0; i < options->nlist; i++)
         copy_row(training, i, i);
     for (round = 0; rc == 0 && round < ROUNDS; round++) {
+        training->count = (int64_t)options->nlist * rows_per_list[round];
+        if (training->count > training->total)
+            training->count = training->total;
         rc = run_round(training, options->thread_count, err);
         if (rc == 0 && options->progress != NULL &&
             options->progress(options->user, round + 1, ROUNDS) != 0)
@@ -409,7 +442,7 @@ int kmeans_train(const float *const *rows, int64_t count,
                  struct err *err)
 {
     struct training training = {
-        .kmeans = make(options), .rows = rows, .count = count};
+        .kmeans = make(options), .rows = rows, .total = count};
     int rc;
 
     if (training.kmeans == NULL ||
