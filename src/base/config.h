@@ -75,6 +75,8 @@ struct config {
 
     /* index */
     char *embeddings_path;
+    char *vectors_url;
+    double vectors_timeout_s;
     int64_t index_type; /* enum index_type */
     int64_t index_metric;
     int64_t nprobe;

@@ -2,6 +2,8 @@
 #include "base/url.h"
 
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 static int hex_value(char c)
 {
@@ -78,4 +80,16 @@ bool url_is_clean_text(const char *text, size_t len)
         i += n;
     }
     return true;
+}
+
+/* The last '@' of all, since a password that was not encoded may hold a '/'. */
+void url_show(const char *url, char *out, size_t size)
+{
+    const char *scheme = strstr(url, "://");
+    const char *at = strrchr(url, '@');
+
+    if (scheme != NULL && at != NULL && at > scheme)
+        snprintf(out, size, "%.*s%s", (int)(scheme + 3 - url), url, at + 1);
+    else
+        snprintf(out, size, "%s", url);
 }

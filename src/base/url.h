@@ -18,4 +18,8 @@ size_t url_decode(char *text, size_t len, bool is_form);
  * characters. */
 bool url_is_clean_text(const char *text, size_t len);
 
+/* "milvus://user:secret@host/faces" into out as "milvus://host/faces": what may
+ * be shown of it. A text that is no URL stays as it is. */
+void url_show(const char *url, char *out, size_t size);
+
 #endif

@@ -72,3 +72,22 @@ TEST(url_clean_text_refuses_control_characters)
     CHECK(!url_is_clean_text("a\0b", 3));
     CHECK(url_is_clean_text("", 0));
 }
+
+static const char *shown(const char *url)
+{
+    static char out[64];
+
+    url_show(url, out, sizeof out);
+    return out;
+}
+
+TEST(url_is_shown_without_user_and_password)
+{
+    CHECK_TEXT(shown("milvus://root:Se:c@ret@db:19530/faces"),
+               "milvus://db:19530/faces");
+    CHECK_TEXT(shown("milvus://root:se/cret@db/faces?database=a"),
+               "milvus://db/faces?database=a");
+    CHECK_TEXT(shown("milvus://db/faces"), "milvus://db/faces");
+    CHECK_TEXT(shown("me@home/index.olho"), "me@home/index.olho");
+    CHECK_TEXT(shown(""), "");
+}
