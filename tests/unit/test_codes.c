@@ -3,6 +3,7 @@
  * finds: not an id, not a bit of a distance is another. */
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -240,4 +241,513 @@ TEST(codes_find_the_same_among_rows_that_are_hard_to_round)
         mem_free(rows);
         mem_free(queries);
     }
+}
+
+TEST(codes_hold_the_smallest_and_the_largest_numbers)
+{
+    float *rows = make_rows(COUNT, 8, 1);
+    float *queries = make_rows(QUERIES, 8, 2);
+    size_t m;
+    int i;
+
+    for (i = 0; i < COUNT * 8; i++)
+        rows[i] *= i % 16 < 8 ? 1e17F : FLT_MIN / 8;
+    for (i = 0; i < QUERIES * 8; i++)
+        queries[i] *= i % 16 < 8 ? 1e17F : FLT_MIN;
+    for (m = 0; m < 2; m++)
+        check_storages(rows, queries, 8, metrics[m]);
+    for (i = 0; i < COUNT * 8; i++)
+        rows[i] *= i % 24 < 8 ? 1e-30F : 1;
+    for (m = 0; m < 2; m++)
+        check_storages(rows, queries, 8, metrics[m]);
+    mem_free(rows);
+    mem_free(queries);
+}
+
+TEST(codes_tell_rows_apart_that_lie_far_from_the_origin)
+{
+    float *rows = make_rows(COUNT, 40, 1);
+    float *queries = make_rows(QUERIES, 40, 2);
+    size_t m;
+    int i;
+
+    for (i = 0; i < COUNT * 40; i++)
+        rows[i] = 100 + rows[i] / 100;
+    for (i = 0; i < QUERIES * 40; i++)
+        queries[i] = 100 + queries[i] / 100;
+    for (m = 0; m < sizeof metrics / sizeof metrics[0]; m++)
+        check_storages(rows, queries, 40, metrics[m]);
+    mem_free(rows);
+    mem_free(queries);
+}
+
+/* --- filters, limits, threads --------------------------------------------- */
+
+static void fill_removed(struct blocks *removed, int count)
+{
+    struct err err = {0};
+    int i;
+
+    CHECK_OK(blocks_init(removed, 1, &err), err);
+    CHECK_OK(blocks_reserve(removed, count, &err), err);
+    for (i = 0; i < count; i += 3)
+        *(uint8_t *)blocks_at(removed, i) = 1;
+}
+
+/* Bits of which few are set in some words, many in others, none in others. */
+static void fill_wanted(uint64_t *words, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++)
+        if (i / 64 % 3 != 1 && (i / 64 % 3 == 0 || i % 17 == 0))
+            words[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+/* What passes is found in order, by distances of its own. */
+static void check_filtered(const struct codes *codes, const float *rows,
+                           int dim, const float *vector,
+                           const struct slot_filter *filter)
+{
+    struct wanted wanted = {filter, INFINITY, 50, 1};
+    struct near hits[50], all[K_MAX];
+    struct wanted everything = {NULL, INFINITY, COUNT, 1};
+    int count = scan(codes, vector, &wanted, hits), seen = 0, i;
+
+    CHECK_INT(scan(codes, vector, &everything, all), COUNT);
+    for (i = 0; i < COUNT && seen < 50; i++) {
+        if (!slot_passes(filter, all[i].id))
+            continue;
+        CHECK_INT(hits[seen].id, all[i].id);
+        CHECK(hits[seen].distance == all[i].distance);
+        seen++;
+    }
+    CHECK_INT(count, seen);
+    check_truth(rows, 0, vector, dim, codes_metric(codes), hits, count);
+}
+
+TEST(codes_scan_finds_what_passes_the_filter)
+{
+    float *rows = hard_rows(COUNT, 33, 5);
+    float *queries = make_rows(3, 33, 6);
+    uint64_t words[COUNT / 64 + 1] = {0};
+    struct blocks removed = {0};
+    struct slot_filter filter = {&removed, NULL, 0};
+    size_t s;
+    int i;
+
+    fill_removed(&removed, COUNT);
+    fill_wanted(words, COUNT);
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        struct codes *codes =
+            make_codes(rows, COUNT, 33, VECINDEX_L2, storages[s]);
+
+        for (i = 0; i < 3; i++) {
+            filter.wanted = NULL;
+            check_filtered(codes, rows, 33, queries + i * 33, &filter);
+            filter.wanted = words;
+            filter.wanted_count = COUNT;
+            check_filtered(codes, rows, 33, queries + i * 33, &filter);
+            filter.wanted_count = 70;
+            check_filtered(codes, rows, 33, queries + i * 33, &filter);
+            filter.wanted_count = 0;
+            check_filtered(codes, rows, 33, queries + i * 33, &filter);
+        }
+        codes_free(codes);
+    }
+    blocks_release(&removed);
+    mem_free(rows);
+    mem_free(queries);
+}
+
+TEST(codes_scan_adds_to_what_was_found_before)
+{
+    float *rows = make_rows(COUNT, 24, 5), *query = make_rows(1, 24, 9);
+    size_t s;
+
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        struct codes *codes =
+            make_codes(rows, COUNT, 24, VECINDEX_IP, storages[s]);
+        struct wanted wanted = {NULL, INFINITY, K, 1};
+        struct near want[K], got[K];
+        struct nearest nearest = {.hits = got, .k = K};
+        struct codes_query *made = NULL;
+        struct err err = {0};
+        int i;
+
+        CHECK_INT(scan(codes, query, &wanted, want), K);
+        CHECK_OK(codes_query_new(codes, query, &made, &err), err);
+        CHECK_OK(
+            codes_scan(codes, made, 0, 700, NULL, INFINITY, 1, &nearest, &err),
+            err);
+        CHECK_OK(codes_scan(codes, made, 700, 700, NULL, INFINITY, 1, &nearest,
+                            &err),
+                 err);
+        CHECK_OK(codes_scan(codes, made, 700, COUNT, NULL, INFINITY, 1,
+                            &nearest, &err),
+                 err);
+        nearest_sort(&nearest);
+        for (i = 0; i < K; i++) {
+            CHECK_INT(got[i].id, want[i].id);
+            CHECK(got[i].distance == want[i].distance);
+        }
+        codes_query_free(made);
+        codes_free(codes);
+    }
+    mem_free(rows);
+    mem_free(query);
+}
+
+TEST(codes_scan_finds_the_same_on_several_threads)
+{
+    enum { MANY = 2 * BLOCK_ROWS + 100, DIM = 6 };
+    float *rows = hard_rows(MANY, DIM, 5), *queries = make_rows(4, DIM, 6);
+    size_t s;
+    int i, j;
+
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        struct codes *codes =
+            make_codes(rows, MANY, DIM, VECINDEX_L2, storages[s]);
+
+        for (i = 0; i < 4; i++) {
+            struct wanted wanted = {NULL, INFINITY, K, 1};
+            struct near want[K], got[K];
+
+            CHECK_INT(scan(codes, queries + i * DIM, &wanted, want), K);
+            wanted.thread_count = 2 + i;
+            CHECK_INT(scan(codes, queries + i * DIM, &wanted, got), K);
+            for (j = 0; j < K; j++) {
+                CHECK_INT(got[j].id, want[j].id);
+                CHECK(got[j].distance == want[j].distance);
+            }
+        }
+        codes_free(codes);
+    }
+    mem_free(rows);
+    mem_free(queries);
+}
+
+/* --- walking -------------------------------------------------------------- */
+
+/* Approximate distances are off by no more than they say, from queries and
+ * from rows. */
+static void check_errors(const struct codes *codes, const float *rows, int dim,
+                         const float *vector)
+{
+    struct codes_query *query = NULL;
+    float distances[300];
+    int32_t slots[300];
+    struct err err = {0};
+    double slack;
+    int i;
+
+    for (i = 0; i < 300; i++)
+        slots[i] = (int32_t)(i * 997 % COUNT);
+    CHECK_OK(codes_query_new(codes, vector, &query, &err), err);
+    codes_distances(codes, query, slots, 300, distances);
+    for (i = 0; i < 300; i++) {
+        double want = distance_of(vector, rows + (int64_t)slots[i] * dim, dim,
+                                  codes_metric(codes), &slack);
+        float off = codes_error(codes, query, slots[i], distances[i]);
+
+        CHECK_NEAR((double)distances[i], want, (double)off + slack);
+    }
+    codes_query_free(query);
+    CHECK_OK(codes_query_slot(codes, 0, &query, &err), err);
+    for (i = 0; i < 30; i++) {
+        int32_t slot = slots[i + 1];
+        double want = distance_of(rows + (int64_t)slots[i] * dim,
+                                  rows + (int64_t)slot * dim, dim,
+                                  codes_metric(codes), &slack);
+
+        codes_query_move(codes, query, slots[i]);
+        codes_distances(codes, query, &slot, 1, distances);
+        CHECK_NEAR((double)distances[0], want,
+                   (double)codes_error(codes, query, slot, distances[0]) +
+                       slack);
+    }
+    codes_query_free(query);
+}
+
+TEST(codes_distances_are_off_by_no_more_than_they_say)
+{
+    float *rows = hard_rows(COUNT, 70, 7), *queries = make_rows(4, 70, 8);
+    size_t s, m;
+    int i;
+
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++)
+        for (m = 0; m < sizeof metrics / sizeof metrics[0]; m++) {
+            struct codes *codes =
+                make_codes(rows, COUNT, 70, metrics[m], storages[s]);
+
+            for (i = 0; i < 4; i++)
+                check_errors(codes, rows, 70, queries + i * 70);
+            codes_free(codes);
+        }
+    mem_free(rows);
+    mem_free(queries);
+}
+
+TEST(codes_rerank_leaves_out_only_what_cannot_be_near)
+{
+    float *rows = make_rows(COUNT, 48, 7), *queries = make_rows(4, 48, 8);
+    static int32_t slots[COUNT];
+    static float approx[COUNT];
+    size_t s;
+    int i;
+
+    for (i = 0; i < COUNT; i++)
+        slots[i] = i;
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        struct codes *codes =
+            make_codes(rows, COUNT, 48, VECINDEX_COSINE, storages[s]);
+        struct codes_query *query = NULL;
+        struct wanted wanted = {NULL, INFINITY, K, 1};
+        struct near want[K], got[K];
+        struct nearest nearest = {.hits = got, .k = K};
+        struct err err = {0};
+
+        CHECK_INT(scan(codes, queries, &wanted, want), K);
+        CHECK_OK(codes_query_new(codes, queries, &query, &err), err);
+        codes_distances(codes, query, slots, COUNT, approx);
+        CHECK_OK(codes_rerank(codes, query, slots, approx, COUNT,
+                              want[9].distance, &nearest, &err),
+                 err);
+        CHECK(nearest.count >= 10);
+        nearest_sort(&nearest);
+        for (i = 0; i < nearest.count; i++) {
+            CHECK(got[i].distance <= want[9].distance);
+            CHECK_INT(got[i].id, want[i].id);
+        }
+        codes_query_free(query);
+        codes_free(codes);
+    }
+    mem_free(rows);
+    mem_free(queries);
+}
+
+TEST(codes_tell_which_rows_are_equal)
+{
+    float *rows = hard_rows(COUNT, 20, 7);
+    size_t s;
+
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        struct codes *codes =
+            make_codes(rows, COUNT, 20, VECINDEX_L2, storages[s]);
+
+        CHECK(codes_is_equal(codes, 0, 11));
+        CHECK(codes_is_equal(codes, 22, 33));
+        CHECK(!codes_is_equal(codes, 0, 1));
+        CHECK(!codes_is_equal(codes, 1, 2));
+        codes_free(codes);
+    }
+    mem_free(rows);
+}
+
+/* --- checkpoints ---------------------------------------------------------- */
+
+/* Refuses slot 7, and counts. */
+struct checked {
+    int calls;
+    bool is_strict;
+};
+
+static int check_slot(void *user, int64_t slot, struct err *err)
+{
+    struct checked *checked = user;
+
+    checked->calls++;
+    if (checked->is_strict && slot == 7)
+        return err_set(err, ERR_CORRUPT, "slot 7 is damaged");
+    return 0;
+}
+
+static struct codes *save_and_load(const struct codes *codes,
+                                   const float *const *places, int count,
+                                   struct checked *checked,
+                                   struct checkpoint **out)
+{
+    const struct codes_options options = {.dim = codes_dim(codes),
+                                          .metric = codes_metric(codes),
+                                          .storage = codes_storage(codes),
+                                          .check = check_slot,
+                                          .user = checked};
+    struct checkpoint_writer *writer = NULL;
+    struct codes *loaded = NULL;
+    struct err err = {0};
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/codes.checkpoint", test_dir());
+    CHECK_OK(checkpoint_begin(path, &writer, &err), err);
+    codes_save(codes, count, writer);
+    CHECK_OK(checkpoint_commit(writer, &err), err);
+    CHECK_OK(checkpoint_open(path, out, &err), err);
+    CHECK_OK(codes_load(&options, *out, places, count, &loaded, &err), err);
+    CHECK_INT(codes_count(loaded), count);
+    return loaded;
+}
+
+TEST(codes_come_back_from_a_checkpoint_and_grow_on)
+{
+    enum { MANY = BLOCK_ROWS + 700, DIM = 9 };
+    float *rows = make_rows(MANY + 500, DIM, 3);
+    float *query = make_rows(1, DIM, 4);
+    const float **places = mem_new((MANY + 500) * sizeof *places);
+    size_t s;
+    int i;
+
+    for (i = 0; i < MANY + 500; i++)
+        places[i] = rows + i * DIM;
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        struct codes *whole =
+            make_codes(rows, MANY + 500, DIM, VECINDEX_COSINE, storages[s]);
+        struct checkpoint *checkpoint = NULL;
+        struct checked checked = {0};
+        struct wanted wanted = {NULL, INFINITY, K, 1};
+        struct codes *loaded =
+            save_and_load(whole, places, MANY, &checked, &checkpoint);
+        struct err err = {0};
+
+        CHECK_INT(checked.calls, 0);
+        CHECK_OK(codes_add(loaded, places + MANY, 500, &err), err);
+        check_same(whole, loaded, query, &wanted);
+        CHECK(checked.calls >= 1);
+        i = checked.calls;
+        check_same(whole, loaded, query, &wanted);
+        CHECK_INT(checked.calls, i);
+        codes_free(loaded);
+        codes_free(whole);
+        checkpoint_close(checkpoint);
+    }
+    mem_free(places);
+    mem_free(rows);
+    mem_free(query);
+}
+
+TEST(codes_find_a_damaged_row_before_they_use_it)
+{
+    float *rows = make_rows(COUNT, 12, 3);
+    const float *places[COUNT];
+    size_t s;
+    int i;
+
+    for (i = 0; i < COUNT; i++)
+        places[i] = rows + i * 12;
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        struct codes *whole =
+            make_codes(rows, COUNT, 12, VECINDEX_L2, storages[s]);
+        struct checkpoint *checkpoint = NULL;
+        struct checked checked = {.is_strict = true};
+        struct codes *loaded =
+            save_and_load(whole, places, COUNT, &checked, &checkpoint);
+        struct near hits[K];
+        struct nearest nearest = {.hits = hits, .k = K};
+        struct codes_query *query = NULL;
+        const float *row = rows;
+        struct err err = {0};
+
+        CHECK_OK(codes_query_new(loaded, rows + 7 * 12, &query, &err), err);
+        CHECK_ERR(codes_scan(loaded, query, 0, COUNT, NULL, INFINITY, 2,
+                             &nearest, &err),
+                  ERR_CORRUPT);
+        err = (struct err){0};
+        CHECK_ERR(codes_row(loaded, 7, &row, &err), ERR_CORRUPT);
+        CHECK(row == rows);
+        err = (struct err){0};
+        CHECK_OK(codes_row(loaded, 8, &row, &err), err);
+        CHECK(row == places[8]);
+        codes_query_free(query);
+        codes_free(loaded);
+        codes_free(whole);
+        checkpoint_close(checkpoint);
+    }
+    mem_free(rows);
+}
+
+/* --- memory --------------------------------------------------------------- */
+
+static int build_and_search(const float *const *places, int count,
+                            enum vec_storage storage, struct err *err)
+{
+    const struct codes_options options = {
+        .dim = 16, .metric = VECINDEX_COSINE, .storage = storage};
+    struct near hits[K];
+    struct nearest nearest = {.hits = hits, .k = K};
+    struct codes *codes = NULL;
+    struct codes_query *query = NULL, *of_slot = NULL;
+    int rc = codes_new(&options, &codes, err);
+
+    if (rc == 0)
+        rc = codes_add(codes, places, count, err);
+    if (rc == 0)
+        rc = codes_query_new(codes, places[3], &query, err);
+    if (rc == 0)
+        rc = codes_query_slot(codes, 5, &of_slot, err);
+    if (rc == 0)
+        rc = codes_scan(codes, query, 0, count, NULL, INFINITY, 1, &nearest,
+                        err);
+    if (rc == 0)
+        CHECK_INT(nearest.count, K);
+    codes_query_free(of_slot);
+    codes_query_free(query);
+    codes_free(codes);
+    return rc;
+}
+
+TEST(codes_torture_every_allocation_fails_in_turn)
+{
+    float *rows = make_rows(COUNT, 16, 3);
+    const float *places[COUNT];
+    size_t s;
+    long nth;
+    int i;
+
+    for (i = 0; i < COUNT; i++)
+        places[i] = rows + i * 16;
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        for (nth = 1; nth < 40; nth++) {
+            struct err err = {0};
+            int rc;
+
+            mem_fail_at(nth);
+            rc = build_and_search(places, COUNT, storages[s], &err);
+            if (mem_tries() < nth) {
+                mem_fail_at(0);
+                CHECK_OK(rc, err);
+                break;
+            }
+            mem_fail_at(0);
+            CHECK_ERR(rc, ERR_UNAVAILABLE);
+        }
+        CHECK(nth >= 9 && nth < 40);
+    }
+    mem_free(rows);
+}
+
+TEST(codes_add_that_fails_adds_nothing)
+{
+    const struct codes_options options = {
+        .dim = 16, .metric = VECINDEX_L2, .storage = VEC_INT8};
+    float *rows = make_rows(COUNT, 16, 3);
+    const float *places[COUNT];
+    struct codes *codes = NULL;
+    struct err err = {0};
+    int i;
+
+    for (i = 0; i < COUNT; i++)
+        places[i] = rows + i * 16;
+    CHECK_OK(codes_new(&options, &codes, &err), err);
+    /* What was taken before stays for the next try. */
+    for (i = 1; i <= 4; i++) {
+        mem_fail_at(1);
+        CHECK_ERR(codes_add(codes, places, COUNT, &err), ERR_UNAVAILABLE);
+        mem_fail_at(0);
+        err = (struct err){0};
+        CHECK_INT(codes_count(codes), 0);
+    }
+    CHECK_OK(codes_add(codes, places, COUNT, &err), err);
+    CHECK_INT(codes_count(codes), COUNT);
+    CHECK(codes_memory(codes) >= COUNT * 16);
+    codes_free(codes);
+    mem_free(rows);
 }
