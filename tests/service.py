@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real servers that tests may kill: PostgreSQL, MariaDB, Redis and S3, each on
-127.0.0.1 with a free port and a folder of its own.
+127.0.0.1 with a free port and a folder of its own; and Milvus, for processes
+that leave_network has taken to where nothing but 127.0.0.1 is.
 
     with Service("postgres") as postgres:
         room.run("store", "migrate", env={"DATABASE_URL": postgres.url})
@@ -12,6 +13,8 @@
 tests/services/NAME says how each is run. Start on the thread that lives
 longest: the server ends with the thread that started it, so that none is left
 behind by a test run that was killed."""
+import ctypes
+import fcntl
 import os
 import pathlib
 import random
@@ -27,6 +30,8 @@ import urllib.parse
 
 SERVICES = pathlib.Path(__file__).resolve().parent / "services"
 NAMES = ("postgres", "mariadb", "redis", "s3")
+# These listen on every interface, whatever they are told.
+ALONE = ("milvus",)
 SLOW = float(os.environ.get("OLHO_TEST_SLOW", "1"))
 # Far above what they take, for machines that are slow or busy.
 START_MAX_S = 300 * SLOW
@@ -34,7 +39,26 @@ STOP_MAX_S = 120 * SLOW
 # Another port is tried so often, should somebody else have taken the first.
 STARTS_MAX = 3
 # What lets each end at once, with everything written.
-END_SIGNALS = {"postgres": signal.SIGINT}
+END_SIGNALS = {"postgres": signal.SIGINT, "milvus": signal.SIGKILL}
+
+
+def leave_network():
+    """Takes this process and its children to be into a network namespace of
+    their own, where there is only 127.0.0.1. Its threads stay behind."""
+    clone_newuser, clone_newnet = 0x10000000, 0x40000000
+    set_flags, is_up = 0x8914, 0x41
+    uid, gid = os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(clone_newnet | (clone_newuser if uid else 0)) != 0:
+        raise OSError(ctypes.get_errno(), "no network namespace can be made")
+    if uid:
+        own = pathlib.Path("/proc/self")
+        (own / "setgroups").write_text("deny")
+        (own / "uid_map").write_text(f"{uid} {uid} 1")
+        (own / "gid_map").write_text(f"{gid} {gid} 1")
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, set_flags,
+                    struct.pack("16sH14x", b"lo", is_up))
 
 
 def free_port():
@@ -50,6 +74,13 @@ def free_port():
             except OSError:
                 continue
             return port
+
+
+def reply_of(port, question):
+    """All that a server says until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+        sock.sendall(question)
+        return b"".join(iter(lambda: sock.recv(4096), b""))
 
 
 def exchange(port, question):
@@ -70,6 +101,9 @@ def answers(name, port):
             return exchange(port, b"")[4:5] == b"\x0a"
         if name == "redis":
             return exchange(port, b"PING\r\n")[:7] in (b"-NOAUTH", b"+PONG\r\n")
+        if name == "milvus":
+            return b'"code":200' in reply_of(
+                port, b"GET /v1/vector/collections HTTP/1.0\r\n\r\n")
         return exchange(port, b"GET / HTTP/1.0\r\n\r\n")[:5] == b"HTTP/"
     except OSError:
         return False
@@ -100,7 +134,7 @@ class Service:
     """One server. Not started until start() or `with`."""
 
     def __init__(self, name):
-        assert name in NAMES, f"no service {name}; there are {NAMES}"
+        assert name in NAMES + ALONE, f"no service {name}"
         self.name = name
         self.port = free_port()
         # Not under a folder of the test's: a server that gives up being root
@@ -136,7 +170,7 @@ class Service:
                 f"{self.name} did not start: {self.log()}"
             time.sleep(0.02)
         self.url = re.search(
-            rf"^[a-z]+://\S+@127\.0\.0\.1:{self.port}\b\S*$",
+            rf"^[a-z]+://(?:\S+@)?127\.0\.0\.1:{self.port}\b\S*$",
             self.log_path.read_text(errors="replace"), re.M).group(0)
 
     def launch_anew(self):
@@ -195,6 +229,8 @@ class Service:
     def environment(self):
         """What tells `olho-test contract` where it is."""
         key = f"OLHO_TEST_{self.name.upper()}"
+        if self.name == "milvus":
+            return {key: f"127.0.0.1:{self.port}"}
         if self.name != "s3":
             return {key: self.url}
         parts = urllib.parse.urlsplit(self.url)

@@ -42,7 +42,7 @@ FOREIGN = {
     "mysql.h": r"^src/store/store_mysql\.c$",
     "hiredis.h": r"^src/cache/cache_redis\.c$",
     "curl/": r"^src/base/fetch\.c$",
-    "nghttp2/": r"^src/base/grpc\.c$",
+    "nghttp2/": r"^src/base/grpc_stream\.c$",
     "milvus.pb-c.h": r"^src/vectors/milvus_(\w+)\.c$",
     "hdf5.h": r"^src/models/hdf5_file\.c$",
     "zip.h": r"^src/models/zip_file\.c$",

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The grammar is that of Milvus's planparserv2/Plan.g4; the server undoes the
+ * escapes as Go does (strconv.Unquote), where \u and four digits stand for a
+ * control character. */
+#include "vectors/milvus_expr.h"
+
+#include <inttypes.h>
+
+void milvus_expr_text(const char *value, struct buf *out)
+{
+    const char *p;
+
+    buf_add_char(out, '"');
+    for (p = value; *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\') {
+            buf_add_char(out, '\\');
+            buf_add_char(out, *p);
+        } else if ((unsigned char)*p < 0x20 || *p == 0x7f) {
+            buf_printf(out, "\\u%04x", (unsigned)*p);
+        } else {
+            buf_add_char(out, *p);
+        }
+    }
+    buf_add_char(out, '"');
+}
+
+static void add_texts(const char *const *values, int count, struct buf *out)
+{
+    int i;
+
+    buf_add_char(out, '[');
+    for (i = 0; i < count; i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        milvus_expr_text(values[i], out);
+    }
+    buf_add_char(out, ']');
+}
+
+int milvus_expr_filter(const struct milvus_shape *shape,
+                       const struct vec_filter *filter, struct buf *out,
+                       struct err *err)
+{
+    int i, term_count = filter != NULL ? filter->term_count : 0;
+
+    for (i = 0; i < term_count; i++) {
+        const struct vec_term *term = &filter->terms[i];
+        const struct milvus_column *column =
+            milvus_shape_tag(shape, term->name);
+
+        if (column == NULL)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "the collection has no varchar column '%s' for "
+                           "that tag",
+                           term->name);
+        if (out->len > 0)
+            buf_add_text(out, " and ");
+        buf_printf(out, "%s %s ", column->name, term->is_not ? "not in" : "in");
+        add_texts(term->values, term->value_count, out);
+    }
+    return buf_check(out, err);
+}
+
+void milvus_expr_ids(const struct milvus_shape *shape, const int64_t *ids,
+                     int count, struct buf *out)
+{
+    int i;
+
+    buf_clear(out);
+    buf_printf(out, "%s in [", shape->id);
+    for (i = 0; i < count; i++)
+        buf_printf(out, i > 0 ? ",%" PRId64 : "%" PRId64, ids[i]);
+    buf_add_char(out, ']');
+}
+
+void milvus_expr_keys(const struct milvus_shape *shape, const char *const *keys,
+                      int count, struct buf *out)
+{
+    buf_clear(out);
+    buf_printf(out, "%s in ", shape->key.name);
+    add_texts(keys, count, out);
+}

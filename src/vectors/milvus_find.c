@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vectors/milvus_find.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <milvus.pb-c.h>
+
+#include "vectors/milvus_expr.h"
+#include "vectors/milvus_state.h"
+
+enum {
+    SESSION = 1, /* the consistency level that waits for a time */
+    DSL_IS_EXPR = 1,
+    FLOAT_VECTORS = 101, /* the type of a placeholder */
+    ROW_TEXT_LEN = 1024, /* bytes of a row's texts, about */
+    ANSWER_LEN = 16 << 20,
+    OUTPUT_MAX = MILVUS_TAG_COLUMNS_MAX + 4,
+};
+
+/* Columns of an answer; those that are not there are NULL. */
+struct columns {
+    size_t count; /* rows */
+    const int64_t *ids;
+    const float *vectors;
+    char *const *key, *const *path;
+    char *const *tags[MILVUS_TAG_COLUMNS_MAX];
+};
+
+/* --- sending -------------------------------------------------------------- */
+
+/* A server that was started anew has its collections on disk only. */
+static int run_loaded(struct milvus_link *link, const struct milvus_call *call,
+                      struct milvus_reply *out, struct err *err)
+{
+    int rc = milvus_run(link, call, out, err);
+
+    if (out->code != MILVUS_COLLECTION_NOT_LOADED &&
+        out->code != MILVUS_COLLECTION_NOT_WHOLLY_LOADED)
+        return rc;
+    *err = (struct err){.code = ERR_OK};
+    rc = milvus_load(link, err);
+    return rc ? rc : milvus_run(link, call, out, err);
+}
+
+static size_t list_texts(const struct milvus_shape *shape,
+                         char *out[OUTPUT_MAX])
+{
+    size_t count = 0;
+    int i;
+
+    if (shape->key.name[0] != '\0')
+        out[count++] = (char *)(uintptr_t)shape->key.name;
+    if (shape->path.name[0] != '\0')
+        out[count++] = (char *)(uintptr_t)shape->path.name;
+    for (i = 0; i < shape->tag_count; i++)
+        out[count++] = (char *)(uintptr_t)shape->tags[i].name;
+    return count;
+}
+
+/* --- what comes back ------------------------------------------------------ */
+
+static int damaged(const struct milvus_link *link, const char *what,
+                   struct err *err)
+{
+    return err_set(err, ERR_UNAVAILABLE, "the answer of Milvus at '%s' has %s",
+                   link->authority, what);
+}
+
+static char *const *texts_of(const Milvus__FieldData *field, size_t count,
+                             bool *out_is_wrong)
+{
+    if (field->field_case != MILVUS__FIELD_DATA__FIELD_SCALARS ||
+        field->scalars->data_case != MILVUS__SCALAR_FIELD__DATA_TEXTS ||
+        field->scalars->texts->n_data != count) {
+        *out_is_wrong = true;
+        return NULL;
+    }
+    return field->scalars->texts->data;
+}
+
+static const int64_t *longs_of(const Milvus__FieldData *field, size_t count,
+                               bool *out_is_wrong)
+{
+    if (field->field_case != MILVUS__FIELD_DATA__FIELD_SCALARS ||
+        field->scalars->data_case != MILVUS__SCALAR_FIELD__DATA_LONGS ||
+        field->scalars->longs->n_data != count) {
+        *out_is_wrong = true;
+        return NULL;
+    }
+    return field->scalars->longs->data;
+}
+
+static const float *floats_of(const Milvus__FieldData *field, size_t count,
+                              bool *out_is_wrong)
+{
+    if (field->field_case != MILVUS__FIELD_DATA__FIELD_VECTORS ||
+        field->vectors->data_case != MILVUS__VECTOR_FIELD__DATA_FLOATS ||
+        field->vectors->floats->n_data != count) {
+        *out_is_wrong = true;
+        return NULL;
+    }
+    return field->vectors->floats->data;
+}
+
+/* By their names: the server may send them in any order. */
+static bool take_columns(Milvus__FieldData *const *fields, size_t field_count,
+                         const struct milvus_shape *shape,
+                         struct columns *columns)
+{
+    bool is_wrong = false;
+    size_t i;
+    int j;
+
+    for (i = 0; i < field_count; i++) {
+        const Milvus__FieldData *field = fields[i];
+        const char *name = field->field_name;
+
+        if (strcmp(name, shape->id) == 0)
+            columns->ids = longs_of(field, columns->count, &is_wrong);
+        else if (strcmp(name, shape->vector) == 0)
+            columns->vectors = floats_of(
+                field, columns->count * (size_t)shape->dim, &is_wrong);
+        else if (strcmp(name, shape->key.name) == 0)
+            columns->key = texts_of(field, columns->count, &is_wrong);
+        else if (strcmp(name, shape->path.name) == 0)
+            columns->path = texts_of(field, columns->count, &is_wrong);
+        for (j = 0; j < shape->tag_count; j++)
+            if (strcmp(name, shape->tags[j].name) == 0)
+                columns->tags[j] = texts_of(field, columns->count, &is_wrong);
+    }
+    return !is_wrong;
+}
+
+static const char *keep_text(struct arena *arena, const char *text,
+                             bool *out_is_full)
+{
+    const char *kept;
+
+    if (text[0] == '\0')
+        return "";
+    kept = arena_text(arena, text, strlen(text));
+    if (kept == NULL)
+        *out_is_full = true;
+    return kept;
+}
+
+static bool fill_hit(const struct milvus_shape *shape,
+                     const struct columns *columns, size_t row,
+                     struct arena *arena, struct vec_hit *hit)
+{
+    bool is_full = false;
+    struct vec_tag *tags;
+    int i;
+
+    hit->id = columns->ids[row];
+    hit->key = keep_text(arena, columns->key != NULL ? columns->key[row] : "",
+                         &is_full);
+    hit->path = keep_text(
+        arena, columns->path != NULL ? columns->path[row] : "", &is_full);
+    tags = arena_try(arena, (size_t)shape->tag_count + 1, sizeof *tags);
+    if (tags == NULL)
+        return false;
+    for (i = 0; i < shape->tag_count; i++) {
+        if (columns->tags[i] == NULL || columns->tags[i][row][0] == '\0')
+            continue;
+        tags[hit->tag_count].name =
+            keep_text(arena, shape->tags[i].name, &is_full);
+        tags[hit->tag_count++].value =
+            keep_text(arena, columns->tags[i][row], &is_full);
+    }
+    hit->tags = tags;
+    return !is_full;
+}
+
+static int fill_hits(const struct milvus_shape *shape,
+                     const struct columns *columns, const float *scores,
+                     struct arena *arena, struct vec_hits *out, struct err *err)
+{
+    struct vec_hit *hits;
+    size_t i;
+
+    hits = arena_try(arena, columns->count + 1, sizeof *hits);
+    for (i = 0; hits != NULL && i < columns->count; i++) {
+        hits[i].distance = scores != NULL ? scores[i] : 0;
+        if (!fill_hit(shape, columns, i, arena, &hits[i]))
+            hits = NULL;
+    }
+    if (hits == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %zu entries",
+                       columns->count);
+    *out = (struct vec_hits){.list = hits, .count = (int)columns->count};
+    return 0;
+}
+
+/* --- search --------------------------------------------------------------- */
+
+static int nearest_first(const void *a, const void *b)
+{
+    const struct vec_hit *left = a, *right = b;
+
+    if (left->distance != right->distance)
+        return left->distance < right->distance ? -1 : 1;
+    return (left->id > right->id) - (left->id < right->id);
+}
+
+static int highest_first(const void *a, const void *b)
+{
+    const struct vec_hit *left = a, *right = b;
+
+    if (left->distance != right->distance)
+        return left->distance > right->distance ? -1 : 1;
+    return (left->id > right->id) - (left->id < right->id);
+}
+
+static int read_hits(const struct milvus_link *link,
+                     const struct milvus_shape *shape,
+                     const Milvus__SearchResults *answer, int k,
+                     struct arena *arena, struct vec_hits *out, struct err *err)
+{
+    const Milvus__SearchResultData *data = answer->results;
+    struct columns columns = {.count = 0};
+    size_t i;
+    int rc;
+
+    if (data == NULL || data->n_scores == 0) {
+        *out = (struct vec_hits){.count = 0};
+        return 0;
+    }
+    columns.count = data->n_scores;
+    if (columns.count > (size_t)k || data->ids == NULL ||
+        data->ids->ids_case != MILVUS__IDS__IDS_LONGS ||
+        data->ids->longs->n_data != columns.count)
+        return damaged(link, "not one id for each score", err);
+    for (i = 0; i < columns.count; i++)
+        if (!isfinite(data->scores[i]))
+            return damaged(link, "a score that is no number", err);
+    if (!take_columns(data->fields_data, data->n_fields_data, shape, &columns))
+        return damaged(link, "columns of another length than its hits", err);
+    columns.ids = data->ids->longs->data;
+    rc = fill_hits(shape, &columns, data->scores, arena, out, err);
+    if (rc == 0)
+        qsort((void *)(uintptr_t)out->list, columns.count, sizeof *out->list,
+              shape->metric == VECINDEX_L2 ? nearest_first : highest_first);
+    return rc;
+}
+
+static Milvus__Pair pair_of(const char *key, const char *value)
+{
+    Milvus__Pair pair = MILVUS__PAIR__INIT;
+
+    pair.key = (char *)(uintptr_t)key;
+    pair.value = (char *)(uintptr_t)value;
+    return pair;
+}
+
+static void write_params(const struct milvus_shape *shape, int breadth, int k,
+                         char out[64])
+{
+    const char *type = shape->index_type;
+
+    if (strcasecmp(type, "HNSW") == 0)
+        snprintf(out, 64, "{\"ef\":%d}", breadth > k ? breadth : k);
+    else if (strcasecmp(type, "DISKANN") == 0)
+        snprintf(out, 64, "{\"search_list\":%d}", breadth > k ? breadth : k);
+    else if (shape->type == VECINDEX_IVFFLAT)
+        snprintf(out, 64, "{\"nprobe\":%d}", breadth);
+    else
+        snprintf(out, 64, "{}");
+}
+
+/* A group of one placeholder for one vector. The message has a small head and
+ * the vector's bytes, so it is packed on the heap. */
+static int pack_vector(const struct vec_query *query, uint8_t **out,
+                       size_t *out_len, struct err *err)
+{
+    Milvus__PlaceholderGroup group = MILVUS__PLACEHOLDER_GROUP__INIT;
+    Milvus__Placeholder placeholder = MILVUS__PLACEHOLDER__INIT;
+    Milvus__Placeholder *list = &placeholder;
+    ProtobufCBinaryData value = {(size_t)query->dim * sizeof *query->vector,
+                                 (uint8_t *)(uintptr_t)query->vector};
+    uint8_t *packed;
+
+    placeholder.tag = (char *)(uintptr_t) "$0";
+    placeholder.type = FLOAT_VECTORS;
+    placeholder.values = &value;
+    placeholder.n_values = 1;
+    group.placeholders = &list;
+    group.n_placeholders = 1;
+    *out_len = protobuf_c_message_get_packed_size(&group.base);
+    packed = mem_try(*out_len, 1);
+    if (packed == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for a query");
+    protobuf_c_message_pack(&group.base, packed);
+    *out = packed;
+    return 0;
+}
+
+int milvus_search(struct milvus_link *link, const struct milvus_shape *shape,
+                  const char *expr, const struct vec_query *query, int breadth,
+                  struct arena *arena, struct vec_hits *out, struct err *err)
+{
+    Milvus__SearchRequest request = MILVUS__SEARCH_REQUEST__INIT;
+    const struct milvus_call call = {.method = "Search",
+                                     .request = &request.base,
+                                     .answer =
+                                         &milvus__search_results__descriptor,
+                                     .is_repeatable = true};
+    char *names[OUTPUT_MAX], topk[16], params[64];
+    Milvus__Pair pairs[] = {pair_of("anns_field", shape->vector),
+                            pair_of("topk", topk), pair_of("params", params),
+                            pair_of("round_decimal", "-1")};
+    Milvus__Pair *list[] = {&pairs[0], &pairs[1], &pairs[2], &pairs[3]};
+    struct milvus_reply reply = {.message = NULL};
+    uint8_t *packed = NULL;
+    size_t packed_len = 0;
+    int rc;
+
+    rc = pack_vector(query, &packed, &packed_len, err);
+    if (rc)
+        return rc;
+    snprintf(topk, sizeof topk, "%d", query->k);
+    write_params(shape, breadth, query->k, params);
+    request.collection_name = link->url.collection;
+    request.dsl = (char *)(uintptr_t)expr;
+    request.dsl_type = DSL_IS_EXPR;
+    request.placeholder_group = (ProtobufCBinaryData){packed_len, packed};
+    request.output_fields = names;
+    request.n_output_fields = list_texts(shape, names);
+    request.search_params = list;
+    request.n_search_params = sizeof list / sizeof list[0];
+    request.guarantee_timestamp = link->seen_time;
+    request.nq = 1;
+    request.consistency_level = SESSION;
+    rc = run_loaded(link, &call, &reply, err);
+    mem_free(packed);
+    if (rc == 0)
+        rc = read_hits(link, shape, reply.message, query->k, arena, out, err);
+    milvus_reply_release(&reply);
+    return rc;
+}
+
+/* --- query ---------------------------------------------------------------- */
+
+static int query(struct milvus_link *link, const char *expr, int limit,
+                 char **names, size_t name_count, struct milvus_reply *out,
+                 struct err *err)
+{
+    Milvus__QueryRequest request = MILVUS__QUERY_REQUEST__INIT;
+    const struct milvus_call call = {.method = "Query",
+                                     .request = &request.base,
+                                     .answer =
+                                         &milvus__query_results__descriptor,
+                                     .is_repeatable = true};
+    char text[16];
+    /* The second has every segment give its lowest ids. */
+    Milvus__Pair pairs[] = {pair_of("limit", text),
+                            pair_of("reduce_stop_for_best", "true")};
+    Milvus__Pair *list[] = {&pairs[0], &pairs[1]};
+
+    snprintf(text, sizeof text, "%d", limit);
+    request.collection_name = link->url.collection;
+    request.expr = (char *)(uintptr_t)expr;
+    request.output_fields = names;
+    request.n_output_fields = name_count;
+    request.guarantee_timestamp = link->seen_time;
+    request.consistency_level = SESSION;
+    if (limit > 0) {
+        request.query_params = list;
+        request.n_query_params = sizeof list / sizeof list[0];
+    }
+    return run_loaded(link, &call, out, err);
+}
+
+/* The rows of an answer are as many as its column of ids is long. */
+static int take_rows(const struct milvus_link *link,
+                     const struct milvus_shape *shape,
+                     const Milvus__QueryResults *answer, int max,
+                     struct columns *out, struct err *err)
+{
+    size_t i;
+
+    for (i = 0; i < answer->n_fields_data; i++) {
+        const Milvus__FieldData *field = answer->fields_data[i];
+
+        if (strcmp(field->field_name, shape->id) == 0 &&
+            field->field_case == MILVUS__FIELD_DATA__FIELD_SCALARS &&
+            field->scalars->data_case == MILVUS__SCALAR_FIELD__DATA_LONGS)
+            out->count = field->scalars->longs->n_data;
+    }
+    if (out->count > (size_t)max)
+        return damaged(link, "more rows than were asked for", err);
+    if (out->count > 0 && (!take_columns(answer->fields_data,
+                                         answer->n_fields_data, shape, out) ||
+                           out->ids == NULL))
+        return damaged(link, "columns of different lengths", err);
+    return 0;
+}
+
+struct place {
+    int64_t id;
+    size_t row;
+};
+
+static int by_id(const void *a, const void *b)
+{
+    const struct place *left = a, *right = b;
+
+    return (left->id > right->id) - (left->id < right->id);
+}
+
+/* The order of rows by id; NULL without memory. */
+static struct place *sort_rows(const struct columns *columns)
+{
+    struct place *places = mem_try(columns->count + 1, sizeof *places);
+    size_t i;
+
+    if (places == NULL)
+        return NULL;
+    for (i = 0; i < columns->count; i++)
+        places[i] = (struct place){columns->ids[i], i};
+    qsort(places, columns->count, sizeof *places, by_id);
+    return places;
+}
+
+static int read_rows(const struct milvus_shape *shape,
+                     const struct columns *columns, struct arena *arena,
+                     struct vec_hit *hits, float *out_vectors, struct err *err)
+{
+    size_t dim = (size_t)shape->dim, i;
+    struct place *places = sort_rows(columns);
+    bool is_whole = places != NULL;
+
+    for (i = 0; is_whole && i < columns->count; i++) {
+        is_whole = fill_hit(shape, columns, places[i].row, arena, &hits[i]);
+        if (out_vectors != NULL)
+            memcpy(out_vectors + i * dim,
+                   columns->vectors + places[i].row * dim,
+                   dim * sizeof *out_vectors);
+    }
+    mem_free(places);
+    if (!is_whole)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %zu entries",
+                       columns->count);
+    return 0;
+}
+
+/* One query of a page, so large that the answer stays within ANSWER_LEN. */
+static int query_part(struct milvus_link *link,
+                      const struct milvus_shape *shape, const char *expr,
+                      int max, struct arena *arena, struct vec_hit *hits,
+                      float *out_vectors, int *out_count, struct err *err)
+{
+    struct columns columns = {.count = 0};
+    struct milvus_reply reply = {.message = NULL};
+    char *names[OUTPUT_MAX];
+    size_t name_count = list_texts(shape, names);
+    int rc;
+
+    names[name_count++] = (char *)(uintptr_t)shape->id;
+    if (out_vectors != NULL)
+        names[name_count++] = (char *)(uintptr_t)shape->vector;
+    rc = query(link, expr, max, names, name_count, &reply, err);
+    if (rc == 0)
+        rc = take_rows(link, shape, reply.message, max, &columns, err);
+    if (rc == 0 && columns.count > 0 && out_vectors != NULL &&
+        columns.vectors == NULL)
+        rc = damaged(link, "no vectors", err);
+    if (rc == 0)
+        rc = read_rows(shape, &columns, arena, hits, out_vectors, err);
+    milvus_reply_release(&reply);
+    if (rc == 0)
+        *out_count = (int)columns.count;
+    return rc;
+}
+
+static int part_max(const struct milvus_shape *shape, bool has_vectors)
+{
+    size_t len =
+        ROW_TEXT_LEN + (has_vectors ? (size_t)shape->dim * sizeof(float) : 0);
+    size_t count = ANSWER_LEN / len;
+
+    if (count > MILVUS_QUERY_MAX)
+        return MILVUS_QUERY_MAX;
+    return count > 0 ? (int)count : 1;
+}
+
+int milvus_query_rows(struct milvus_link *link,
+                      const struct milvus_shape *shape, const char *expr,
+                      int max, struct arena *arena, struct vec_hits *out,
+                      float *out_vectors, struct err *err)
+{
+    int step = part_max(shape, out_vectors != NULL), part, got = 0, count = 0;
+    struct vec_hit *hits = arena_try(arena, (size_t)max + 1, sizeof *hits);
+    struct buf after;
+    int rc = 0;
+
+    if (hits == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %d entries", max);
+    buf_init(&after, MILVUS_EXPR_MAX);
+    buf_add_text(&after, expr);
+    do {
+        part = max - count < step ? max - count : step;
+        rc = buf_check(&after, err);
+        if (rc == 0)
+            rc = query_part(link, shape, after.len > 0 ? after.data : "", part,
+                            arena, hits + count,
+                            out_vectors != NULL
+                                ? out_vectors +
+                                      (size_t)count * (size_t)shape->dim
+                                : NULL,
+                            &got, err);
+        if (rc)
+            break;
+        count += got;
+        buf_clear(&after);
+        if (expr[0] != '\0')
+            buf_printf(&after, "(%s) and ", expr);
+        if (count > 0)
+            buf_printf(&after, "%s > %lld", shape->id,
+                       (long long)hits[count - 1].id);
+    } while (got == part && count < max);
+    buf_release(&after);
+    if (rc == 0)
+        *out = (struct vec_hits){.list = hits, .count = count};
+    return rc;
+}
+
+int milvus_query_ids(struct milvus_link *link, const struct milvus_shape *shape,
+                     const char *expr, int max, int64_t *out_ids,
+                     int *out_count, struct err *err)
+{
+    struct columns columns = {.count = 0};
+    struct milvus_reply reply = {.message = NULL};
+    char *names[] = {(char *)(uintptr_t)shape->id};
+    struct place *places;
+    size_t i;
+    int rc;
+
+    rc = query(link, expr, max, names, 1, &reply, err);
+    if (rc == 0)
+        rc = take_rows(link, shape, reply.message, max, &columns, err);
+    if (rc == 0) {
+        places = sort_rows(&columns);
+        for (i = 0; places != NULL && i < columns.count; i++)
+            out_ids[i] = places[i].id;
+        *out_count = (int)columns.count;
+        if (places == NULL)
+            rc = err_set(err, ERR_UNAVAILABLE, "no memory for %zu ids",
+                         columns.count);
+        mem_free(places);
+    }
+    milvus_reply_release(&reply);
+    return rc;
+}
+
+int milvus_count(struct milvus_link *link, const char *expr, int64_t *out,
+                 struct err *err)
+{
+    struct milvus_reply reply = {.message = NULL};
+    const Milvus__QueryResults *answer;
+    char *names[] = {(char *)(uintptr_t) "count(*)"};
+    bool is_wrong = false;
+    const int64_t *count = NULL;
+    int rc;
+
+    rc = query(link, expr, 0, names, 1, &reply, err);
+    if (rc)
+        return rc;
+    answer = reply.message;
+    if (answer->n_fields_data == 1)
+        count = longs_of(answer->fields_data[0], 1, &is_wrong);
+    if (count == NULL)
+        rc = damaged(link, "no count", err);
+    else
+        *out = *count;
+    milvus_reply_release(&reply);
+    return rc;
+}
