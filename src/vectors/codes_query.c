@@ -95,6 +95,16 @@ int codes_query_slot(const struct codes *codes, int64_t slot,
     return rc;
 }
 
+/* Of a length that the compiler knows, between places that it knows to be
+ * apart: it makes vectors of that. */
+static void widen(const int8_t *restrict code, int16_t *restrict out)
+{
+    int i;
+
+    for (i = 0; i < INT8_STEP; i++)
+        out[i] = code[i];
+}
+
 void codes_query_move(const struct codes *codes, struct codes_query *query,
                       int64_t slot)
 {
@@ -114,8 +124,8 @@ void codes_query_move(const struct codes *codes, struct codes_query *query,
         const int8_t *code = blocks_at(&codes->codes, slot);
         int16_t *wide = query->values;
 
-        for (i = 0; i < codes->step_len; i++)
-            wide[i] = code[i];
+        for (i = 0; i < codes->step_len; i += INT8_STEP)
+            widen(code + i, wide + i);
     } else {
         const uint16_t *code = blocks_at(&codes->codes, slot);
         bool is_float16 = codes->options.storage == VEC_FLOAT16;
@@ -221,6 +231,14 @@ static float limit_of(const struct nearest *nearest, float limit)
     return limit;
 }
 
+static void offer(const struct codes *codes, float distance, int64_t slot,
+                  struct nearest *nearest)
+{
+    struct near near = codes_near(codes, distance, slot);
+
+    nearest_offer(nearest, &near);
+}
+
 /* Offers the slots of one batch, whose rows are on their way. */
 static int rerank_batch(const struct codes *codes,
                         const struct codes_query *query, const int32_t *slots,
@@ -239,7 +257,7 @@ static int rerank_batch(const struct codes *codes,
     codes_exact(codes, query, slots, rows, count, distances);
     for (i = 0; i < count; i++)
         if (distances[i] <= limit)
-            nearest_offer(nearest, &(struct near){distances[i], slots[i]});
+            offer(codes, distances[i], slots[i], nearest);
     return 0;
 }
 
