@@ -31,7 +31,7 @@ def check_answer(answer, top_k=3):
     assert all(0 <= score <= 1 for score in scores)
     assert sum(scores) <= 1 + 1e-4
     assert answer["aceito"] == (answer["confianca"] >= 0.5)
-    assert answer["inference_time_ms"] > 0
+    assert answer["inference_time_ms"] > 0 or answer["cache"] == "hit"
 
 
 def test_an_answer_has_every_field_of_the_contract(server, cat):
