@@ -104,6 +104,7 @@ struct generation {
                                     * them was written before (release) */
     _Atomic int64_t removed_count; /* of them */
     _Atomic int64_t next_id;       /* changed by the lead */
+    _Atomic bool is_ordered;       /* ids go up with the slots */
     struct log_settings settings;  /* the last that the log has, or zeros;
                                     * changed by the lead. next_id in it is of
                                     * the time when it was written */
@@ -204,6 +205,9 @@ int generation_visit(void *reader, const struct log_head *const *heads,
 MUST_CHECK int generation_read_end(struct generation_reader *reader,
                                    struct err *err);
 void generation_read_free(struct generation_reader *reader); /* NULL: nothing */
+
+/* Sets is_ordered by a look at all slots, as vecengine_set_generation does. */
+void generation_see_order(struct generation *generation);
 
 /* The slot that has the id or the key now, below `count` and not removed;
  * SLOT_NONE. ERR_CORRUPT when a record that came from a checkpoint is not as it

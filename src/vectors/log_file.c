@@ -289,6 +289,13 @@ int log_file_has_more(const struct log_file *file, bool *out,
     return 0;
 }
 
+int log_file_check_len(const struct log_file *file, struct err *err)
+{
+    int64_t size = 0;
+
+    return check_size(file, &size, err);
+}
+
 /* --- check ------------------------------------------------------------ */
 
 int log_file_verify(const struct log_file *file, int64_t offset,

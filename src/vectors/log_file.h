@@ -54,6 +54,15 @@ MUST_CHECK int log_file_reach(struct log_file *file, int64_t len,
 const void *log_file_find(const struct log_file *file, int64_t offset,
                           int64_t len);
 
+/* The settings that the file begins with; zeros when it begins with something
+ * else. */
+void log_file_first_settings(const struct log_file *file,
+                             struct log_settings *out);
+
+/* Beside: whether the file still has all that was read from it; one fstat.
+ * ERR_CORRUPT: the mapped records are not to be touched. */
+MUST_CHECK int log_file_check_len(const struct log_file *file, struct err *err);
+
 /* Sees a whole batch: `count` records where they are mapped, which were
  * checked. */
 typedef int log_visit_fn(void *user, const struct log_head *const *heads,

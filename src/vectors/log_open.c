@@ -266,6 +266,29 @@ int log_file_create(const char *path, const struct log_shape *shape,
     return 0;
 }
 
+void log_file_first_settings(const struct log_file *file,
+                             struct log_settings *out)
+{
+    struct {
+        struct log_head head;
+        struct log_settings settings;
+    } first;
+    struct log_record record = {0};
+    struct err why = {0};
+    size_t len = 0;
+
+    *out = (struct log_settings){0};
+    if (log_window_read(file->fd, LOG_HEADER_LEN, &first, sizeof first, &len,
+                        &why) != 0 ||
+        len != sizeof first || first.head.kind != LOG_SETTINGS ||
+        log_head_check(&first.head, file->shape.dim, file->seed, LOG_HEADER_LEN,
+                       len) != LOG_WHOLE ||
+        log_record_read(&first.head, file->shape.dim, file->seed,
+                        LOG_HEADER_LEN, &record) != LOG_WHOLE)
+        return;
+    *out = record.settings;
+}
+
 int log_file_rename(struct log_file *file, const char *path, struct err *err)
 {
     char *name = mem_text(path);

@@ -161,6 +161,13 @@ MUST_CHECK int vecstore_open(const char *where, enum vec_mode mode,
                              const struct vec_options *options,
                              struct vecstore **out, struct err *err);
 
+/* Removes a set that nobody has open, with all that is in it: its files, or the
+ * server's collection (of options only timeout_s counts). ERR_NOT_FOUND;
+ * ERR_CONFLICT while another process writes it. */
+MUST_CHECK int vecstore_drop(const char *where,
+                             const struct vec_options *options,
+                             struct err *err);
+
 /* Stops what it has under way; nothing acknowledged is lost. NULL is
  * allowed. */
 void vecstore_close(struct vecstore *store);

@@ -40,11 +40,15 @@ int vecstore_engine_open(const char *path, enum vec_mode mode,
                          int *out_dim, enum vecindex_metric *out_metric,
                          struct err *err);
 extern const struct vec_backend vecstore_engine;
+int vecstore_engine_drop(const char *path, const struct vec_options *options,
+                         struct err *err);
 
 int vecstore_milvus_open(const char *url, enum vec_mode mode,
                          const struct vec_options *options, void **out_self,
                          int *out_dim, enum vecindex_metric *out_metric,
                          struct err *err);
 extern const struct vec_backend vecstore_milvus;
+int vecstore_milvus_drop(const char *url, const struct vec_options *options,
+                         struct err *err);
 
 #endif
