@@ -356,9 +356,10 @@ static int query(struct milvus_link *link, const char *expr, int limit,
                                          &milvus__query_results__descriptor,
                                      .is_repeatable = true};
     char text[16];
-    /* The second has every segment give its lowest ids. */
+    /* From 2.4 on rows come in the order of their ids only to who reads them
+     * page by page; 2.3 does not know the word and always does so. */
     Milvus__Pair pairs[] = {pair_of("limit", text),
-                            pair_of("reduce_stop_for_best", "true")};
+                            pair_of("iterator", "True")};
     Milvus__Pair *list[] = {&pairs[0], &pairs[1]};
 
     snprintf(text, sizeof text, "%d", limit);
@@ -378,8 +379,8 @@ static int query(struct milvus_link *link, const char *expr, int limit,
 /* The rows of an answer are as many as its column of ids is long. */
 static int take_rows(const struct milvus_link *link,
                      const struct milvus_shape *shape,
-                     const Milvus__QueryResults *answer, int max,
-                     struct columns *out, struct err *err)
+                     const Milvus__QueryResults *answer, struct columns *out,
+                     struct err *err)
 {
     size_t i;
 
@@ -391,8 +392,6 @@ static int take_rows(const struct milvus_link *link,
             field->scalars->data_case == MILVUS__SCALAR_FIELD__DATA_LONGS)
             out->count = field->scalars->longs->n_data;
     }
-    if (out->count > (size_t)max)
-        return damaged(link, "more rows than were asked for", err);
     if (out->count > 0 && (!take_columns(answer->fields_data,
                                          answer->n_fields_data, shape, out) ||
                            out->ids == NULL))
@@ -412,8 +411,9 @@ static int by_id(const void *a, const void *b)
     return (left->id > right->id) - (left->id < right->id);
 }
 
-/* The order of rows by id; NULL without memory. */
-static struct place *sort_rows(const struct columns *columns)
+/* The order of rows by id, of which the first `max` are kept; NULL without
+ * memory. */
+static struct place *sort_rows(struct columns *columns, int max)
 {
     struct place *places = mem_try(columns->count + 1, sizeof *places);
     size_t i;
@@ -423,15 +423,17 @@ static struct place *sort_rows(const struct columns *columns)
     for (i = 0; i < columns->count; i++)
         places[i] = (struct place){columns->ids[i], i};
     qsort(places, columns->count, sizeof *places, by_id);
+    if (columns->count > (size_t)max)
+        columns->count = (size_t)max;
     return places;
 }
 
-static int read_rows(const struct milvus_shape *shape,
-                     const struct columns *columns, struct arena *arena,
-                     struct vec_hit *hits, float *out_vectors, struct err *err)
+static int read_rows(const struct milvus_shape *shape, struct columns *columns,
+                     int max, struct arena *arena, struct vec_hit *hits,
+                     float *out_vectors, struct err *err)
 {
     size_t dim = (size_t)shape->dim, i;
-    struct place *places = sort_rows(columns);
+    struct place *places = sort_rows(columns, max);
     bool is_whole = places != NULL;
 
     for (i = 0; is_whole && i < columns->count; i++) {
@@ -465,12 +467,12 @@ static int query_part(struct milvus_link *link,
         names[name_count++] = (char *)(uintptr_t)shape->vector;
     rc = query(link, expr, max, names, name_count, &reply, err);
     if (rc == 0)
-        rc = take_rows(link, shape, reply.message, max, &columns, err);
+        rc = take_rows(link, shape, reply.message, &columns, err);
     if (rc == 0 && columns.count > 0 && out_vectors != NULL &&
         columns.vectors == NULL)
         rc = damaged(link, "no vectors", err);
     if (rc == 0)
-        rc = read_rows(shape, &columns, arena, hits, out_vectors, err);
+        rc = read_rows(shape, &columns, max, arena, hits, out_vectors, err);
     milvus_reply_release(&reply);
     if (rc == 0)
         *out_count = (int)columns.count;
@@ -542,9 +544,9 @@ int milvus_query_ids(struct milvus_link *link, const struct milvus_shape *shape,
 
     rc = query(link, expr, max, names, 1, &reply, err);
     if (rc == 0)
-        rc = take_rows(link, shape, reply.message, max, &columns, err);
+        rc = take_rows(link, shape, reply.message, &columns, err);
     if (rc == 0) {
-        places = sort_rows(&columns);
+        places = sort_rows(&columns, max);
         for (i = 0; places != NULL && i < columns.count; i++)
             out_ids[i] = places[i].id;
         *out_count = (int)columns.count;

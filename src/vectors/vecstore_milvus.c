@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #include "base/hash.h"
@@ -628,6 +629,13 @@ static int search_until_full(struct milvus_store *store,
     }
 }
 
+/* Rows that are not yet in a segment of the index are looked at one by one
+ * too. */
+static bool is_exact(const struct milvus_shape *shape)
+{
+    return strcasecmp(shape->index_type, "FLAT") == 0;
+}
+
 static bool is_within(const struct milvus_shape *shape, float distance,
                       float radius)
 {
@@ -666,6 +674,7 @@ static int milvus_store_search(void *self, const struct vec_query *query,
         query->has_radius && hits.count > 0 &&
         !is_within(&shape, hits.list[hits.count - 1].distance, query->radius))
         hits.count--;
+    hits.is_exact = is_exact(&shape);
     *out = hits;
     return 0;
 }
@@ -789,6 +798,7 @@ static int milvus_info(void *self, struct vec_info *out, struct err *err)
     info.dim = shape.dim;
     info.metric = options->metric;
     info.type = shape.type;
+    info.is_exact = is_exact(&shape);
     if (shape.type == VECINDEX_HNSW) {
         info.links = shape.links;
         info.ef_construction = shape.ef_construction;
