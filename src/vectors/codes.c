@@ -75,7 +75,6 @@ void codes_free(struct codes *codes)
 
 static int make_room(struct codes *codes, int64_t count, struct err *err)
 {
-    int64_t memory;
     int rc = blocks_reserve(&codes->rows, count, err);
 
     if (rc == 0)
@@ -84,9 +83,6 @@ static int make_room(struct codes *codes, int64_t count, struct err *err)
         rc = blocks_reserve(&codes->checked, count, err);
     if (rc == 0 && codes->stride > 0)
         rc = blocks_reserve(&codes->codes, count, err);
-    memory = blocks_memory(&codes->rows) + blocks_memory(&codes->about) +
-             blocks_memory(&codes->checked) + blocks_memory(&codes->codes);
-    atomic_store_explicit(&codes->memory, memory, memory_order_relaxed);
     return rc;
 }
 
@@ -163,10 +159,21 @@ int64_t codes_count(const struct codes *codes)
     return atomic_load_explicit(&codes->count, memory_order_acquire);
 }
 
+/* Of the rows that are there: what is reserved beyond them was not touched. */
+static int64_t memory_of(const struct blocks *blocks, int64_t count)
+{
+    int64_t mapped = (int64_t)blocks->mapped_blocks << BLOCK_SHIFT;
+
+    return (count > mapped ? count - mapped : 0) * (int64_t)blocks->row_len;
+}
+
 int64_t codes_memory(const struct codes *codes)
 {
-    return (int64_t)sizeof *codes +
-           atomic_load_explicit(&codes->memory, memory_order_relaxed);
+    int64_t count = codes_count(codes);
+
+    return (int64_t)sizeof *codes + memory_of(&codes->rows, count) +
+           memory_of(&codes->about, count) + memory_of(&codes->checked, count) +
+           memory_of(&codes->codes, count);
 }
 
 int codes_dim(const struct codes *codes)

@@ -37,6 +37,8 @@ struct codes_options {
     enum vec_storage storage;    /* not ANY */
     codes_check_fn *check;       /* NULL: rows are known to be right */
     void *user;
+    const int64_t *ids; /* by slot, borrowed: what `nearest` is offered instead
+                         * of slots, and ties go by; NULL: slots */
 };
 
 MUST_CHECK int codes_new(const struct codes_options *options,
@@ -106,9 +108,9 @@ float codes_error(const struct codes *codes, const struct codes_query *query,
 bool codes_is_equal(const struct codes *codes, int64_t a, int64_t b);
 
 /* Offers the exact float32 distances of `count` slots to `nearest` (ids are
- * slots), leaving out those that are farther than `limit` (INFINITY: none) or
- * that the error bound already rules out. approx: of codes_distances, or NULL.
- * ERR_CORRUPT. */
+ * slots, or those of the options), leaving out those that are farther than
+ * `limit` (INFINITY: none) or that the error bound already rules out. approx:
+ * of codes_distances, or NULL. ERR_CORRUPT. */
 MUST_CHECK int codes_rerank(const struct codes *codes,
                             const struct codes_query *query,
                             const int32_t *slots, const float *approx,

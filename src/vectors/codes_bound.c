@@ -26,8 +26,8 @@ void codes_inner(const struct codes *codes, const struct codes_query *query,
                               count, codes->step_len, out);
         return;
     }
-    codes->int8->rows(query->values, (const int8_t *const *)rows, count,
-                      codes->step_len, dots);
+    codes->int8->dot(query->values, (const int8_t *const *)rows, count,
+                     codes->step_len, dots);
     for (i = 0; i < count; i++)
         out[i] = query->scale * (float)dots[i];
 }

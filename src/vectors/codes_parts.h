@@ -60,8 +60,7 @@ struct codes {
     struct blocks codes;   /* not with float32 */
     struct blocks checked; /* _Atomic uint8_t */
 
-    _Atomic int64_t count;  /* released after the slots below it are there */
-    _Atomic int64_t memory; /* bytes of the blocks; relaxed: a figure */
+    _Atomic int64_t count; /* released after the slots below it are there */
 };
 
 struct codes_query {
@@ -118,6 +117,15 @@ static inline float codes_lower(const struct code_test *test,
 {
     return test->floor + row->len * (test->square * row->len - test->slack) -
            test->gap * row->gap - test->inner * row->scale * inner;
+}
+
+/* What `nearest` is told of a slot. */
+static inline struct near codes_near(const struct codes *codes, float distance,
+                                     int64_t slot)
+{
+    const int64_t *ids = codes->options.ids;
+
+    return (struct near){distance, ids == NULL ? slot : ids[slot]};
 }
 
 static inline const struct code_row *codes_about(const struct codes *codes,

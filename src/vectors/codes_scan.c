@@ -199,6 +199,7 @@ static int take_run(struct scan *scan, struct part *part, struct run *run)
 
 static int take_exact(struct scan *scan, struct part *part, struct run *run)
 {
+    struct near near;
     int i, rc;
 
     for (i = 0; i < run->count; i++) {
@@ -214,8 +215,8 @@ static int take_exact(struct scan *scan, struct part *part, struct run *run)
     for (i = 0; i < run->count; i++) {
         if (run->inner[i] > limit_of(scan) || !passes(scan, run->slots[i]))
             continue;
-        nearest_offer(&part->exact,
-                      &(struct near){run->inner[i], run->slots[i]});
+        near = codes_near(scan->codes, run->inner[i], run->slots[i]);
+        nearest_offer(&part->exact, &near);
         if (part->exact.count == part->exact.k)
             lower_limit(scan, part->exact.hits[0].distance);
     }

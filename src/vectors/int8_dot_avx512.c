@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* As int8_dot_avx2.c, with the instruction that adds four products up in 32
- * bits (VNNI); the query takes the row's sign by a mask. */
+/* As int8_dot_avx2.c, with the instruction that adds two products up in 32 bits
+ * (VNNI). */
 #include "vectors/int8_dot.h"
 
 #include <immintrin.h>
 
-enum { ROWS = 4, LANES = 64 };
+enum { ROWS = 4, LANES = 32 };
 
 /* All that the Makefile lets the compiler use for this file. */
 static bool is_usable(void)
@@ -16,44 +16,6 @@ static bool is_usable(void)
            __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vnni") &&
            __builtin_cpu_supports("fma");
-}
-
-/* Inlined where row_count is a constant. */
-static inline __attribute__((always_inline)) void
-dot_rows(int row_count, const int8_t *query, const int8_t *rows, int len,
-         int32_t *out)
-{
-    __m512i sums[ROWS];
-    int i, r;
-
-    for (r = 0; r < row_count; r++)
-        sums[r] = _mm512_setzero_si512();
-    for (i = 0; i < len; i += LANES) {
-        __m512i q = _mm512_loadu_si512(query + i);
-        __m512i minus = _mm512_sub_epi8(_mm512_setzero_si512(), q);
-
-        for (r = 0; r < row_count; r++) {
-            __m512i row = _mm512_loadu_si512(rows + (int64_t)r * len + i);
-            __m512i signed_q =
-                _mm512_mask_mov_epi8(q, _mm512_movepi8_mask(row), minus);
-
-            sums[r] =
-                _mm512_dpbusd_epi32(sums[r], _mm512_abs_epi8(row), signed_q);
-        }
-    }
-    for (r = 0; r < row_count; r++)
-        out[r] = _mm512_reduce_add_epi32(sums[r]);
-}
-
-static void dot(const int8_t *query, const int8_t *rows, int count, int len,
-                int32_t *out)
-{
-    int i;
-
-    for (i = 0; i + ROWS <= count; i += ROWS)
-        dot_rows(ROWS, query, rows + (int64_t)i * len, len, out + i);
-    for (; i < count; i++)
-        dot_rows(1, query, rows + (int64_t)i * len, len, out + i);
 }
 
 /* The next rows are fetched while these are summed. Inlined where row_count is
@@ -67,10 +29,10 @@ sum_rows(int row_count, const int16_t *query, const int8_t *const *rows,
 
     for (r = 0; r < row_count; r++)
         sums[r] = _mm512_setzero_si512();
-    for (i = 0; i < len; i += LANES) {
+    for (i = 0; i < len; i += INT8_STEP) {
         for (r = 0; r < row_count; r++)
             _mm_prefetch((const void *)(next[r] + i), _MM_HINT_T0);
-        for (j = i; j < i + LANES; j += LANES / 2) {
+        for (j = i; j < i + INT8_STEP; j += LANES) {
             __m512i q = _mm512_loadu_si512(query + j);
 
             for (r = 0; r < row_count; r++)
@@ -84,18 +46,16 @@ sum_rows(int row_count, const int16_t *query, const int8_t *const *rows,
         out[r] = _mm512_reduce_add_epi32(sums[r]);
 }
 
-static void dot_anywhere(const int16_t *query, const int8_t *const *rows,
-                         int count, int len, int32_t *out)
+static void dot(const int16_t *query, const int8_t *const *rows, int count,
+                int len, int32_t *out)
 {
     int i;
 
     for (i = 0; i + ROWS <= count; i += ROWS)
         sum_rows(ROWS, query, rows + i,
-                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len,
-                 out + i);
+                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len, out + i);
     for (; i < count; i++)
         sum_rows(1, query, rows + i, rows + i, len, out + i);
 }
 
-const struct int8_kernels int8_kernels_avx512 = {"avx512", is_usable, dot,
-                                                 dot_anywhere};
+const struct int8_kernels int8_kernels_avx512 = {"avx512", is_usable, dot};

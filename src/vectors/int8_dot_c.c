@@ -6,22 +6,8 @@ static bool is_usable(void)
     return true;
 }
 
-static void dot(const int8_t *query, const int8_t *rows, int count, int len,
-                int32_t *out)
-{
-    int i, j;
-
-    for (i = 0; i < count; i++, rows += len) {
-        int32_t sum = 0;
-
-        for (j = 0; j < len; j++)
-            sum += query[j] * rows[j];
-        out[i] = sum;
-    }
-}
-
-static void dot_anywhere(const int16_t *query, const int8_t *const *rows,
-                         int count, int len, int32_t *out)
+static void dot(const int16_t *query, const int8_t *const *rows, int count,
+                int len, int32_t *out)
 {
     int i, j;
 
@@ -34,4 +20,4 @@ static void dot_anywhere(const int16_t *query, const int8_t *const *rows,
     }
 }
 
-const struct int8_kernels int8_kernels_c = {"c", is_usable, dot, dot_anywhere};
+const struct int8_kernels int8_kernels_c = {"c", is_usable, dot};

@@ -8,8 +8,8 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "vectors/codes.h"
 #include "vectors/hnsw.h"
-#include "vectors/int8_rows.h"
 #include "vectors/vecindex_parts.h"
 
 /* Squares and products of two rows as long as this cannot overflow, with room
@@ -220,41 +220,17 @@ static void scan_all(const struct vecindex_scan *scan)
     vecindex_scan_rows(scan, data->rows, data->ids, 0, data->count);
 }
 
-/* Offers rows at places of their own. */
-static void scan_places(const struct vecindex_scan *scan, const int64_t *places,
-                        int64_t count)
-{
-    const struct faiss_index *data = &scan->index->data;
-    const float *rows[VECINDEX_RUN_LEN];
-    float distances[VECINDEX_RUN_LEN];
-    int64_t done;
-    int i, part;
-
-    for (done = 0; done < count; done += part) {
-        part = count - done < VECINDEX_RUN_LEN ? (int)(count - done)
-                                               : VECINDEX_RUN_LEN;
-        for (i = 0; i < part; i++)
-            rows[i] = data->rows + places[done + i] * data->dim;
-        vecindex_distances(scan->index->kernels, data->metric, scan->query,
-                           rows, part, data->dim, distances);
-        for (i = 0; i < part; i++)
-            nearest_offer(
-                scan->nearest,
-                &(struct near){distances[i],
-                               vecindex_id(scan->index, places[done + i])});
-    }
-}
-
 /* Every row that the copy in int8 does not rule out. */
 static int scan_quick(const struct vecindex_scan *scan, struct err *err)
 {
-    int64_t *places = NULL, count = 0;
-    int rc = int8_rows_candidates(scan->index->quick, scan->query,
-                                  scan->nearest->k, &places, &count, err);
+    const struct codes *quick = scan->index->quick;
+    struct codes_query *query = NULL;
+    int rc = codes_query_new(quick, scan->query, &query, err);
 
     if (rc == 0)
-        scan_places(scan, places, count);
-    mem_free(places);
+        rc = codes_scan(quick, query, 0, codes_count(quick), NULL, INFINITY, 1,
+                        scan->nearest, err);
+    codes_query_free(query);
     return rc;
 }
 
@@ -393,7 +369,7 @@ static int64_t memory_len(const struct vecindex *index)
     if (data->ids != NULL)
         len += count * 8;
     if (index->quick != NULL)
-        len += int8_rows_memory(index->quick);
+        len += codes_memory(index->quick);
     if (index->by_id != NULL)
         len += count * (int64_t)sizeof *index->by_id;
     if (data->kind == FAISS_IVF_FLAT)
@@ -443,7 +419,7 @@ void vecindex_free(struct vecindex *index)
         return;
     faiss_index_release(&index->data);
     hnsw_pool_free(index->visits);
-    int8_rows_free(index->quick);
+    codes_free(index->quick);
     mem_free(index->list_begins);
     mem_free(index->by_id);
     mem_free(index);

@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "vectors/codes.h"
 #include "vectors/hnsw.h"
 #include "vectors/infile.h"
-#include "vectors/int8_rows.h"
 #include "vectors/npy.h"
 #include "vectors/parallel.h"
 #include "vectors/vecindex_parts.h"
@@ -292,17 +292,42 @@ static int finish(struct vecindex *index,
     return rc ? rc : sort_ids(index, err);
 }
 
+/* Rows that are told to codes_add at once. */
+enum { ADD_LEN = 1024 };
+
+static int add_rows(const struct faiss_index *data, struct codes *codes,
+                    struct err *err)
+{
+    const float *rows[ADD_LEN];
+    int64_t done, part, i;
+    int rc = 0;
+
+    for (done = 0; rc == 0 && done < data->count; done += part) {
+        part = data->count - done < ADD_LEN ? data->count - done : ADD_LEN;
+        for (i = 0; i < part; i++)
+            rows[i] = data->rows + (done + i) * data->dim;
+        rc = codes_add(codes, rows, part, err);
+    }
+    return rc;
+}
+
 /* What makes exact searches quick, once the rows are those to stay. */
 static int make_quick(struct vecindex *index,
                       const struct vecindex_options *options, struct err *err)
 {
     const struct faiss_index *data = &index->data;
+    const struct codes_options wanted = {
+        .dim = data->dim,
+        .metric = data->metric == FAISS_L2 ? VECINDEX_L2 : VECINDEX_IP,
+        .storage = VEC_INT8,
+        .ids = data->ids};
+    int rc;
 
     if (index->type != VECINDEX_FLAT || options->is_lean ||
         data->count < QUICK_COUNT_MIN)
         return 0;
-    return int8_rows_new(data->rows, data->count, data->dim, data->metric,
-                         &index->quick, err);
+    rc = codes_new(&wanted, &index->quick, err);
+    return rc ? rc : add_rows(data, index->quick, err);
 }
 
 /* data is Flat; full options. */

@@ -22,7 +22,7 @@ struct id_place {
 };
 
 struct hnsw_pool;
-struct int8_rows;
+struct codes;
 
 struct vecindex {
     enum vecindex_type type;
@@ -38,7 +38,7 @@ struct vecindex {
     struct id_place *by_id;   /* owned, sorted; NULL: ids are places */
     bool has_ids;             /* ids are not simply 0..count-1 */
     struct hnsw_pool *visits; /* owned; HNSW */
-    struct int8_rows *quick;  /* owned; Flat: NULL when lean or small */
+    struct codes *quick;      /* owned; Flat: NULL when lean or small */
 };
 
 /* A search under way: `query` as the metric wants it. */

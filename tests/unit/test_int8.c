@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The copy in int8 changes no answer: not an id, not a bit of a distance. */
+/* The copy in int8 that an index keeps of its rows changes no answer: not an
+ * id, not a bit of a distance. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -7,55 +8,76 @@
 #include "base/mem.h"
 #include "vector_samples.h"
 #include "vectors/int8_dot.h"
-#include "vectors/int8_rows.h"
 
-enum { COUNT = 1500, QUERIES = 25, DIM_MAX = 700, K = 20 };
+enum { COUNT = 1500, QUERIES = 25, LEN_MAX = 11 * INT8_STEP, ROW_MAX = 9 };
+enum { K = 20 };
 
-static int8_t query[DIM_MAX + INT8_STEP], rows8[9 * (DIM_MAX + INT8_STEP)];
+static int16_t query[LEN_MAX + 1];
+static int8_t rows8[ROW_MAX * (LEN_MAX + 1)];
 
-static int8_t next_code(uint64_t *state)
+static int next_code(uint64_t *state, int max)
 {
     *state = *state * 6364136223846793005U + 1442695040888963407U;
-    return (int8_t)((int)((*state >> 40) % 255) - 127);
+    return (int)((*state >> 40) % (uint64_t)(2 * max + 1)) - max;
+}
+
+/* Rows one byte apart from where they would be aligned. */
+static void check_kernels(const struct int8_kernels *kernels, int len,
+                          int count, uint64_t *state)
+{
+    const int8_t *places[ROW_MAX];
+    int32_t want[ROW_MAX], got[ROW_MAX];
+    int i;
+
+    for (i = 0; i < len; i++)
+        query[1 + i] = (int16_t)next_code(state, INT8_SUM_MAX / LEN_MAX);
+    for (i = 0; i < (len + 1) * count; i++)
+        rows8[i] = (int8_t)next_code(state, 127);
+    for (i = 0; i < count; i++)
+        places[i] = rows8 + (ptrdiff_t)(count - 1 - i) * (len + 1) + 1;
+    int8_kernels_c.dot(query + 1, places, count, len, want);
+    kernels->dot(query + 1, places, count, len, got);
+    for (i = 0; i < count; i++)
+        CHECK_INT(got[i], want[i]);
 }
 
 TEST(int8_kernels_agree_with_plain_c)
 {
     const struct int8_kernels *kernels;
     uint64_t state = 5;
-    int32_t want[9], got[9];
     size_t n;
-    int len, count, i;
+    int len, count;
 
     for (n = 0; (kernels = int8_get(n)) != NULL; n++) {
         if (!kernels->is_usable())
             continue;
-        for (len = INT8_STEP; len <= DIM_MAX; len += INT8_STEP)
-            for (count = 1; count <= 9; count++) {
-                /* One byte off, so that nothing is aligned. */
-                for (i = 0; i < len; i++)
-                    query[1 + i] = next_code(&state);
-                for (i = 0; i < len * count; i++)
-                    rows8[1 + i] = next_code(&state);
-                int8_kernels_c.dot(query + 1, rows8 + 1, count, len, want);
-                kernels->dot(query + 1, rows8 + 1, count, len, got);
-                for (i = 0; i < count; i++)
-                    CHECK_INT(got[i], want[i]);
-            }
+        for (len = INT8_STEP; len <= LEN_MAX; len += INT8_STEP)
+            for (count = 1; count <= ROW_MAX; count++)
+                check_kernels(kernels, len, count, &state);
     }
     CHECK(n >= 1);
 }
 
 TEST(int8_kernels_hold_the_longest_rows_of_extremes)
 {
-    const struct int8_kernels *kernels = int8_best();
     int8_t *row = mem_new(INT8_LEN_MAX);
+    int16_t *wide = mem_new(INT8_LEN_MAX * sizeof *wide);
+    const int8_t *place = row;
     int32_t got = 0;
+    int i;
 
     memset(row, -127, INT8_LEN_MAX);
-    kernels->dot(row, row, 1, INT8_LEN_MAX, &got);
-    CHECK_INT(got, 127LL * 127 * INT8_LEN_MAX);
+    for (i = 0; i < INT8_LEN_MAX; i++)
+        wide[i] = INT8_SUM_MAX / INT8_LEN_MAX;
+    int8_best()->dot(wide, &place, 1, INT8_LEN_MAX, &got);
+    CHECK_INT(got, -127LL * (INT8_SUM_MAX / INT8_LEN_MAX) * INT8_LEN_MAX);
+    memset(wide, 0, INT8_LEN_MAX * sizeof *wide);
+    for (i = 0; i < INT8_SUM_MAX / 32767; i++)
+        wide[i] = -32767;
+    int8_best()->dot(wide, &place, 1, INT8_LEN_MAX, &got);
+    CHECK_INT(got, 127LL * 32767 * (INT8_SUM_MAX / 32767));
     mem_free(row);
+    mem_free(wide);
 }
 
 /* Rows that are hard to round: lengths that differ by orders of magnitude, a
@@ -165,48 +187,49 @@ TEST(int8_rows_hold_the_smallest_and_the_largest_numbers)
     mem_free(queries);
 }
 
-TEST(int8_rows_rule_most_rows_out)
+TEST(int8_rows_leave_ties_to_the_lower_id)
 {
-    float *rows = sample_clusters(COUNT, 128, 30, 1);
-    float *queries = sample_clusters(QUERIES, 128, 30, 2);
-    struct int8_rows *quick = NULL;
-    int64_t *places = NULL, count = 0, total = 0;
+    struct vecindex_options options = {.type = VECINDEX_FLAT};
+    float *rows = sample_clusters(COUNT, 16, 30, 1);
+    static int64_t ids[COUNT];
+    struct vecindex_query wanted = {.vector = rows, .dim = 16, .k = 3};
+    struct vecindex *index = NULL;
+    struct vecindex_hit hits[3];
     struct err err = {0};
-    int i;
+    bool is_exact;
+    int i, count = 0;
 
-    CHECK_OK(int8_rows_new(rows, COUNT, 128, FAISS_L2, &quick, &err), err);
-    for (i = 0; i < QUERIES; i++) {
-        CHECK_OK(int8_rows_candidates(quick, queries + i * 128, 5, &places,
-                                      &count, &err),
-                 err);
-        CHECK(count >= 5);
-        total += count;
-        mem_free(places);
+    for (i = 0; i < COUNT; i++) {
+        ids[i] = 10 * COUNT - i;
+        if (i % 4 == 0)
+            memcpy(rows + i * 16, rows, 16 * sizeof *rows);
     }
-    /* A cluster has 50 rows. */
-    CHECK(total <= 100 * QUERIES);
-    int8_rows_free(quick);
+    CHECK_OK(vecindex_build(rows, ids, COUNT, 16, &options, &index, &err), err);
+    CHECK_OK(vecindex_search(index, &wanted, hits, &count, &is_exact, &err),
+             err);
+    CHECK_INT(count, 3);
+    for (i = 0; i < 3; i++)
+        CHECK_INT(hits[i].id, 10 * COUNT - (COUNT - 4) + 4 * i);
+    vecindex_free(index);
     mem_free(rows);
-    mem_free(queries);
 }
 
 TEST(int8_rows_torture_finds_nothing_without_memory)
 {
     float *rows = sample_clusters(COUNT, 16, 30, 1);
+    const struct vecindex_options options = {.type = VECINDEX_FLAT};
+    const struct vecindex_query wanted = {.vector = rows, .dim = 16, .k = 3};
+    struct vecindex *index = sample_build(rows, COUNT, 16, &options);
     long nth;
 
     for (nth = 1; nth < 20; nth++) {
-        struct int8_rows *quick = NULL;
-        int64_t *places = NULL, count = 0;
+        struct vecindex_hit hits[3];
         struct err err = {0};
-        int rc;
+        bool is_exact;
+        int rc, count = -1;
 
         mem_fail_at(nth);
-        rc = int8_rows_new(rows, COUNT, 16, FAISS_L2, &quick, &err);
-        if (rc == 0)
-            rc = int8_rows_candidates(quick, rows, 3, &places, &count, &err);
-        int8_rows_free(quick);
-        mem_free(places);
+        rc = vecindex_search(index, &wanted, hits, &count, &is_exact, &err);
         if (mem_tries() < nth) {
             mem_fail_at(0);
             CHECK_OK(rc, err);
@@ -214,8 +237,9 @@ TEST(int8_rows_torture_finds_nothing_without_memory)
         }
         mem_fail_at(0);
         CHECK_ERR(rc, ERR_UNAVAILABLE);
-        CHECK(places == NULL);
+        CHECK_INT(count, -1);
     }
-    CHECK_INT(nth, 7);
+    CHECK(nth >= 6 && nth < 20);
+    vecindex_free(index);
     mem_free(rows);
 }
