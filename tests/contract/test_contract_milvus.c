@@ -5,7 +5,8 @@
 #include "test.h"
 
 #include <inttypes.h>
-#include <signal.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -788,4 +789,85 @@ TEST(milvus_that_was_cut_off_is_called_anew)
     mem_free(many);
     room_end(&room);
     store_proxy_free(proxy);
+}
+
+/* Kills the server as soon as a batch is acknowledged: during the next. */
+static atomic_int acknowledged;
+
+static void *kill_after_one(void *user)
+{
+    (void)user;
+    while (atomic_load(&acknowledged) < 2)
+        served_let_others();
+    served_kill();
+    return NULL;
+}
+
+/* Writes until a batch fails; gives back how many did not. */
+static int write_until_failure(struct room *room, struct many *many,
+                               struct err *err)
+{
+    int64_t until_us = clock_us() + INT64_C(120000000);
+    int rc = 0, i;
+
+    for (i = 0; i < MANY; i++)
+        many->entries[i].key = NULL;
+    while (rc == 0) {
+        CHECK(clock_us() < until_us);
+        rc = vecstore_milvus.write(room->store, many->entries, MANY, false,
+                                   many->ids, err);
+        if (rc == 0)
+            atomic_fetch_add(&acknowledged, 1);
+    }
+    CHECK_ERR(rc, ERR_UNAVAILABLE);
+    return atomic_load(&acknowledged);
+}
+
+/* A server that was just started accepts connections before it answers. */
+static void open_when_ready(struct room *room, int dim)
+{
+    const struct vec_options options = {.dim = dim, .timeout_s = 5};
+    int64_t until_us = clock_us() + INT64_C(120000000);
+    struct err err;
+
+    while (try_open(room, VEC_WRITE, &options, &err) != 0) {
+        CHECK(clock_us() < until_us);
+        served_let_others();
+    }
+}
+
+TEST(milvus_that_is_killed_during_a_batch_fails_clearly_and_is_found_again)
+{
+    struct many *many = many_new();
+    struct room room;
+    struct err err = {0};
+    char place[32];
+    pthread_t killer;
+    int port, rc;
+
+    (void)server();
+    port = served_start("milvus");
+    room_init_at(&room, port);
+    open_when_ready(&room, DIM);
+    CHECK_INT(pthread_create(&killer, NULL, kill_after_one, NULL), 0);
+    CHECK(write_until_failure(&room, many, &err) >= 2);
+    pthread_join(killer, NULL);
+    snprintf(place, sizeof place, "'127.0.0.1:%d'", port);
+    CHECK_HAS(err.text, place);
+    err = (struct err){0};
+    CHECK_ERR(vecstore_milvus.refresh(room.store, &err), ERR_UNAVAILABLE);
+    CHECK_HAS(err.text, "nobody answers");
+
+    /* The new server has lost everything, and says so itself. */
+    CHECK_INT(served_start("milvus"), port);
+    do {
+        served_let_others();
+        err = (struct err){0};
+        rc = vecstore_milvus.refresh(room.store, &err);
+    } while (rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT);
+    CHECK_ERR(rc, ERR_NOT_FOUND);
+    CHECK_HAS(err.text, "has no collection");
+    room_close(&room);
+    served_stop();
+    mem_free(many);
 }
