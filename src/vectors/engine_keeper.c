@@ -178,12 +178,14 @@ static int settle(struct keeper *keeper, struct keeper_work *work,
 {
     struct engine_view view;
     bool done = false;
+    int64_t count;
     int rc = 0;
 
     vecengine_take(keeper->engine, &view);
+    count = view.count;
     vecengine_give(keeper->engine, &view);
     while (rc == 0 && !done)
-        rc = keeper_index(keeper->engine, view.count, work, &done, err);
+        rc = keeper_index(keeper->engine, count, work, &done, err);
     return rc ? rc : save(keeper, err);
 }
 
@@ -402,6 +404,9 @@ static int ask(struct vecengine *engine, enum job_kind kind,
     if (keeper == NULL)
         return err_set(err, ERR_INVALID, "index %s is open for reading only",
                        engine->path);
+    if (progress != NULL && progress(user, 0, 0) != 0)
+        return err_set(err, ERR_UNAVAILABLE,
+                       "index %s: stopped before it began", engine->path);
     job.work.is_stopping = &keeper->is_stopping;
     pthread_mutex_lock(&engine->keeping);
     queue(keeper, &job);

@@ -209,8 +209,8 @@ void generation_read_free(struct generation_reader *reader); /* NULL: nothing */
 /* Sets is_ordered by a look at all slots, as vecengine_set_generation does. */
 void generation_see_order(struct generation *generation);
 
-/* The slot that has the id or the key now, below `count` and not removed;
- * SLOT_NONE. ERR_CORRUPT when a record that came from a checkpoint is not as it
+/* The slot that has the id or the key now, below `count` (INT64_MAX: any that
+ * is published) and not removed; SLOT_NONE. ERR_CORRUPT when a record that came from a checkpoint is not as it
  * was written. */
 int64_t generation_find_id(struct generation *generation, int64_t id,
                            int64_t count);
@@ -243,9 +243,9 @@ MUST_CHECK int vecengine_load(struct vecengine *engine,
                               struct generation *generation,
                               int64_t *out_offset, struct err *err);
 
-/* Of a reader, by the lead that has the keeper's part: takes the index of a
- * newer checkpoint, when there is one of this log that has no rows which were
- * not read yet. One stat when there is none. ERR_UNAVAILABLE. */
+/* Of a reader: takes the index of a newer checkpoint, when there is one of this
+ * log that has no rows which were not read yet. One stat when there is none.
+ * Takes the keeper's part. ERR_UNAVAILABLE. */
 MUST_CHECK int vecengine_reload_index(struct vecengine *engine,
                                       struct err *err);
 

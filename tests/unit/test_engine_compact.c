@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compacting: what is left, what is not, and what others see meanwhile. */
+#include "set_fixture.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+enum { DIM = 8, COUNT = 1200, PATIENCE_US = 600 * 1000 * 1000 };
+
+static const struct vec_options hnsw = {.dim = DIM,
+                                        .metric = VECINDEX_L2,
+                                        .type = VECINDEX_HNSW,
+                                        .links = 8,
+                                        .ef_construction = 40};
+static const struct vec_options ivf = {
+    .dim = DIM, .metric = VECINDEX_L2, .type = VECINDEX_IVFFLAT};
+static const struct vec_options flat = {
+    .dim = DIM, .metric = VECINDEX_L2, .type = VECINDEX_FLAT};
+
+static int versions[8192];
+
+static void add(struct vecstore *store, int first, int end)
+{
+    struct err err = {0};
+    int i, count;
+
+    for (i = first; i < end; i += count) {
+        count = end - i < SET_BATCH_MAX ? end - i : SET_BATCH_MAX;
+        CHECK_OK(set_put(store, i, count, 1, DIM, true, &err), err);
+    }
+    for (i = first; i < end; i++)
+        versions[i] = 1;
+}
+
+static void drop(struct vecstore *store, int first, int end, int step)
+{
+    struct err err = {0};
+    int i;
+
+    for (i = first; i < end; i += step) {
+        CHECK_OK(set_remove(store, i, 1, &err), err);
+        versions[i] = 0;
+    }
+}
+
+static void compact(struct vecstore *store)
+{
+    struct err err = {0};
+
+    CHECK_OK(vecstore_compact(store, NULL, NULL, &err), err);
+}
+
+static int64_t file_len(const char *name)
+{
+    struct stat about = {0};
+
+    CHECK_INT(stat(set_file(name), &about), 0);
+    return about.st_size;
+}
+
+/* --- what is left ---------------------------------------------------------
+ */
+
+static void check_compacting(const struct vec_options *options, int step)
+{
+    struct vecstore *store = NULL;
+    struct err err = {0};
+    int64_t len;
+
+    unlink(set_file("x"));
+    unlink(set_file("x.checkpoint"));
+    store = set_open(set_file("x"), VEC_WRITE, options);
+    memset(versions, 0, sizeof versions);
+    add(store, 0, COUNT);
+    CHECK_OK(set_put(store, 30, 200, 2, DIM, false, &err), err);
+    for (int i = 30; i < 230; i++)
+        versions[i] = 2;
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    drop(store, 1, COUNT, step);
+    add(store, COUNT, COUNT + 50);
+    len = file_len("x");
+    CHECK(set_info(store).removed > 0);
+    compact(store);
+    CHECK_INT(set_info(store).removed, 0);
+    CHECK(file_len("x") < len);
+    set_check(store, versions, COUNT + 50, DIM);
+    CHECK_OK(vecstore_check(store, NULL, NULL, &err), err);
+    drop(store, 0, COUNT, 5);
+    add(store, COUNT + 50, COUNT + 90);
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_READ, options);
+    set_check(store, versions, COUNT + 90, DIM);
+    CHECK_OK(vecstore_check(store, NULL, NULL, &err), err);
+    vecstore_close(store);
+    CHECK(!file_exists(set_file("x.compact")));
+    CHECK(!file_exists(set_file("x.compact.checkpoint")));
+}
+
+TEST(engine_compacts_a_set_without_an_index)
+{
+    check_compacting(&flat, 2);
+}
+
+TEST(engine_compacts_a_set_with_a_graph)
+{
+    check_compacting(&hnsw, 2);
+    check_compacting(&hnsw, 50);
+}
+
+TEST(engine_compacts_a_set_with_lists)
+{
+    check_compacting(&ivf, 2);
+    check_compacting(&ivf, 50);
+}
+
+TEST(engine_takes_the_index_along_when_it_compacts)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    struct err err = {0};
+
+    add(store, 0, COUNT);
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    drop(store, 0, COUNT, 3);
+    compact(store);
+    CHECK_INT(set_info(store).type, VECINDEX_HNSW);
+    CHECK_INT(set_info(store).pending, 0);
+    CHECK(set_recall(store, versions, COUNT, DIM, 10) > 0.9);
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_READ, &hnsw);
+    CHECK_INT(set_info(store).pending, 0);
+    CHECK(set_recall(store, versions, COUNT, DIM, 10) > 0.9);
+    vecstore_close(store);
+}
+
+TEST(engine_compacts_a_set_to_nothing_and_goes_on)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+
+    compact(store);
+    set_check(store, versions, 0, DIM);
+    add(store, 0, 100);
+    drop(store, 0, 100, 1);
+    compact(store);
+    set_check(store, versions, 100, DIM);
+    CHECK_INT(set_info(store).removed, 0);
+    add(store, 100, 200);
+    compact(store);
+    compact(store);
+    set_check(store, versions, 200, DIM);
+    vecstore_close(store);
+}
+
+TEST(engine_never_gives_an_id_again_that_was_compacted_away)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);
+    struct err err = {0};
+    float vector[DIM] = {1};
+    struct vec_entry entries[3];
+    int64_t ids[3] = {-7, -7, -7}, again = -7, removed = 0;
+    int i;
+
+    for (i = 0; i < 3; i++)
+        entries[i] = (struct vec_entry){.id = VEC_ID_NEW, .vector = vector};
+    CHECK_OK(vecstore_add(store, entries, 3, ids, &err), err);
+    CHECK_OK(vecstore_remove(store, ids + 1, 2, &removed, &err), err);
+    CHECK_INT(removed, 2);
+    compact(store);
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_WRITE, &flat);
+    CHECK_OK(vecstore_add(store, entries, 1, &again, &err), err);
+    CHECK_INT(again, ids[2] + 1);
+    vecstore_close(store);
+}
+
+TEST(engine_compacts_by_itself_when_many_were_removed)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);
+    int64_t end_us = clock_us() + PATIENCE_US;
+
+    add(store, 0, 3000);
+    drop(store, 0, 3000, 2);
+    while (set_info(store).removed >= 1000) {
+        CHECK(clock_us() < end_us);
+        sched_yield();
+    }
+    set_check(store, versions, 3000, DIM);
+    vecstore_close(store);
+}
+
+/* --- what goes wrong ------------------------------------------------------
+ */
+
+static int stop_at_once(void *user, int64_t done, int64_t total)
+{
+    (void)user;
+    (void)done;
+    (void)total;
+    return 1;
+}
+
+static void check_nothing_left(void)
+{
+    CHECK(!file_exists(set_file("x.compact")));
+    CHECK(!file_exists(set_file("x.compact.checkpoint")));
+    CHECK(!file_exists(set_file("x.compact.checkpoint.new")));
+}
+
+TEST(engine_stops_compacting_when_it_is_told_to_and_is_as_it_was)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);
+    struct err err = {0};
+    int rc;
+
+    add(store, 0, COUNT);
+    drop(store, 0, 500, 1);
+    rc = vecstore_compact(store, stop_at_once, NULL, &err);
+    CHECK(rc == 0 || rc == ERR_UNAVAILABLE);
+    CHECK_INT(set_info(store).removed, rc == 0 ? 0 : 500);
+    set_check(store, versions, COUNT, DIM);
+    check_nothing_left();
+    vecstore_close(store);
+}
+
+static void limit_files(rlim_t len)
+{
+    struct rlimit limit;
+
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = len;
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+TEST(engine_is_as_it_was_when_the_disk_is_full_while_it_compacts)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    struct err err = {0};
+    rlim_t room;
+
+    add(store, 0, COUNT);
+    drop(store, 0, 500, 1);
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    signal(SIGXFSZ, SIG_IGN);
+    for (room = 0; room < 120000; room += 20000) {
+        int rc;
+
+        limit_files(room);
+        rc = vecstore_compact(store, NULL, NULL, &err);
+        limit_files(RLIM_INFINITY);
+        CHECK_ERR(rc, ERR_IO);
+        set_check(store, versions, COUNT, DIM);
+        CHECK_INT(set_info(store).removed, 500);
+        check_nothing_left();
+    }
+    signal(SIGXFSZ, SIG_DFL);
+    compact(store);
+    set_check(store, versions, COUNT, DIM);
+    CHECK_INT(set_info(store).removed, 0);
+    vecstore_close(store);
+}
+
+TEST(engine_torture_compacts_or_says_why_and_loses_nothing)
+{
+    struct vecstore *store = NULL;
+    struct err err = {0};
+    long nth, tries = LONG_MAX;
+
+    for (nth = 1; tries >= nth; nth++) {
+        int rc;
+
+        unlink(set_file("x"));
+        unlink(set_file("x.checkpoint"));
+        store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+        memset(versions, 0, sizeof versions);
+        add(store, 0, 100);
+        drop(store, 0, 100, 3);
+        CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+        mem_fail_at(nth);
+        rc = vecstore_compact(store, NULL, NULL, &err);
+        tries = mem_tries();
+        mem_fail_at(0);
+        CHECK(rc == 0 || rc == ERR_UNAVAILABLE);
+        set_check(store, versions, 100, DIM);
+        err = (struct err){0};
+        add(store, 100, 110);
+        vecstore_close(store);
+        store = set_open(set_file("x"), VEC_READ, &hnsw);
+        set_check(store, versions, 110, DIM);
+        vecstore_close(store);
+    }
+    CHECK(nth > 10);
+}
+
+/* --- who looks on ---------------------------------------------------------
+ */
+
+TEST(engine_reader_follows_a_compacted_set)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    struct vecstore *reader = NULL;
+    struct err err = {0};
+
+    add(store, 0, COUNT);
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    reader = set_open(set_file("x"), VEC_READ, &hnsw);
+    drop(store, 0, COUNT, 3);
+    CHECK_OK(vecstore_refresh(reader, &err), err);
+    compact(store);
+    /* Until it refreshes it has the files that were there. */
+    set_check(reader, versions, COUNT, DIM);
+    add(store, COUNT, COUNT + 10);
+    CHECK_OK(vecstore_refresh(reader, &err), err);
+    set_check(reader, versions, COUNT + 10, DIM);
+    CHECK_INT(set_info(reader).removed, 0);
+    CHECK_INT(set_info(reader).type, VECINDEX_HNSW);
+    compact(store);
+    compact(store);
+    vecstore_close(store);
+    CHECK_OK(vecstore_refresh(reader, &err), err);
+    set_check(reader, versions, COUNT + 10, DIM);
+    vecstore_close(reader);
+}
+
+struct looker {
+    struct vecstore *store;
+    _Atomic bool is_over;
+    _Atomic int failed;
+};
+
+/* The entries below COUNT / 2 never change. */
+static void *look_on(void *argument)
+{
+    struct looker *looker = argument;
+    struct err err = {0};
+    int64_t id = 0;
+
+    while (!looker->is_over) {
+        if (set_look(looker->store, id, 1, DIM, &err) != 0 &&
+            atomic_fetch_add(&looker->failed, 1) == 0)
+            fprintf(stderr, "%s\n", err.text);
+        id = (id + 7) % (COUNT / 2);
+    }
+    return NULL;
+}
+
+TEST(engine_shows_every_entry_at_every_moment_of_compacting)
+{
+    struct looker looker = {0};
+    pthread_t threads[3];
+    struct err err = {0};
+    int i, rounds = set_rounds(16);
+
+    looker.store = set_open(set_file("x"), VEC_WRITE, &flat);
+    add(looker.store, 0, COUNT);
+    for (i = 0; i < 3; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, look_on, &looker), 0);
+    for (i = 0; i < rounds; i++) {
+        CHECK_OK(set_put(looker.store, COUNT / 2, 100, i + 2, DIM, false, &err),
+                 err);
+        compact(looker.store);
+    }
+    looker.is_over = true;
+    for (i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_INT(looker.failed, 0);
+    vecstore_close(looker.store);
+}
