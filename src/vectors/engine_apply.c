@@ -163,6 +163,7 @@ struct wanted {
     struct generation *generation;
     int64_t id;
     const char *key;
+    bool is_gone; /* a removed row was passed by */
     struct err *err;
     int rc;
 };
@@ -181,30 +182,31 @@ static bool has_key(const void *user, int64_t slot)
     struct wanted *wanted = *(struct wanted *const *)user;
     struct log_record record;
 
-    if (slot_is_removed(&wanted->generation->removed, slot))
+    if (slot_is_removed(&wanted->generation->removed, slot)) {
+        wanted->is_gone = true;
         return false;
+    }
     wanted->rc =
         generation_record(wanted->generation, slot, &record, wanted->err);
     return wanted->rc != 0 || strcmp(record.key, wanted->key) == 0;
 }
 
-static int64_t if_there(const struct generation *generation, int64_t slot,
-                        int64_t count)
-{
-    if (slot == SLOT_NONE || slot >= count ||
-        slot_is_removed(&generation->removed, slot))
-        return SLOT_NONE;
-    return slot;
-}
-
+/* What replaces a row is in the table before the row is marked as removed: so
+ * a second look tells a replaced row from a removed one. */
 int64_t generation_find_id(struct generation *generation, int64_t id,
                            int64_t count)
 {
     const struct wanted wanted = {.generation = generation, .id = id};
-    int64_t slot =
-        slot_table_find(&generation->ids, slot_hash_id(id), has_id, &wanted);
+    uint64_t hash = slot_hash_id(id);
+    int64_t slot = slot_table_find(&generation->ids, hash, has_id, &wanted);
+    int64_t before = SLOT_NONE;
 
-    return if_there(generation, slot, count);
+    while (slot != before && slot < count &&
+           slot_is_removed(&generation->removed, slot)) {
+        before = slot;
+        slot = slot_table_find(&generation->ids, hash, has_id, &wanted);
+    }
+    return slot != before && slot < count ? slot : SLOT_NONE;
 }
 
 int generation_find_key(struct generation *generation, const char *key,
@@ -212,12 +214,14 @@ int generation_find_key(struct generation *generation, const char *key,
 {
     struct wanted wanted = {.generation = generation, .key = key, .err = err};
     const struct wanted *user = &wanted;
-    int64_t slot =
-        slot_table_find(&generation->keys, slot_hash_key(key), has_key, &user);
+    uint64_t hash = slot_hash_key(key);
+    int64_t slot = slot_table_find(&generation->keys, hash, has_key, &user);
 
+    if (slot == SLOT_NONE && wanted.is_gone)
+        slot = slot_table_find(&generation->keys, hash, has_key, &user);
     if (wanted.rc)
         return wanted.rc;
-    *out = if_there(generation, slot, count);
+    *out = slot < count ? slot : SLOT_NONE;
     return 0;
 }
 

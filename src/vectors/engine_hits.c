@@ -86,7 +86,7 @@ int vecengine_get(void *self, int64_t id, struct arena *arena,
     rc = log_file_check_len(view.generation->log, err);
     if (rc)
         goto out;
-    slot = generation_find_id(view.generation, id, view.count);
+    slot = generation_find_id(view.generation, id, INT64_MAX);
     if (slot == SLOT_NONE) {
         rc = err_set(err, ERR_NOT_FOUND, "there is no entry %lld",
                      (long long)id);
@@ -104,34 +104,42 @@ out:
 
 /* --- list ------------------------------------------------------------- */
 
-/* The lowest ids after `after`, as many as `nearest` takes. An entry that is
- * being replaced may be there twice. */
-static void find_lowest(const struct engine_view *view, int64_t after,
+/* The lowest ids after `after`, as many as `nearest` takes. Rows that come
+ * meanwhile are looked at too: they may replace what was not yet looked at. An
+ * entry that is being replaced may be there twice. */
+static void find_lowest(struct engine_view *view, int64_t after,
                         struct nearest *nearest)
 {
-    int64_t slot;
+    const struct generation *generation = view->generation;
+    int64_t slot = 0;
 
-    for (slot = 0; slot < view->count; slot++) {
-        const struct near hit = {
-            .id = generation_slot(view->generation, slot)->id};
+    do {
+        view->count =
+            atomic_load_explicit(&generation->count, memory_order_acquire);
+        for (; slot < view->count; slot++) {
+            const struct near hit = {.id =
+                                         generation_slot(generation, slot)->id};
 
-        if (hit.id > after &&
-            !slot_is_removed(&view->generation->removed, slot))
-            nearest_offer(nearest, &hit);
-    }
+            if (hit.id > after && !slot_is_removed(&generation->removed, slot))
+                nearest_offer(nearest, &hit);
+        }
+    } while (view->count !=
+             atomic_load_explicit(&generation->count, memory_order_acquire));
     nearest_sort(nearest);
 }
 
+/* The hits of a page of at most `max`; *out_count: how many, *out_is_whole:
+ * nothing that was found to be gone or there twice has taken their room. */
 static int fill_page(const struct engine_view *view,
                      const struct nearest *nearest, struct arena *arena,
-                     struct vec_hit *hits, int *out_count, float *out_vectors,
-                     struct err *err)
+                     struct vec_hit *hits, int max, int *out_count,
+                     float *out_vectors, bool *out_is_whole, struct err *err)
 {
     struct generation *generation = view->generation;
     size_t dim = (size_t)codes_dim(generation->codes);
     int i, count = 0, rc = 0;
 
-    for (i = 0; rc == 0 && i < nearest->count; i++) {
+    for (i = 0; rc == 0 && i < nearest->count && count < max; i++) {
         int64_t id = nearest->hits[i].id, slot;
 
         /* One that was removed since is left out. */
@@ -145,28 +153,7 @@ static int fill_page(const struct engine_view *view,
         count++;
     }
     *out_count = count;
-    return rc;
-}
-
-static int list_page(const struct engine_view *view, int64_t after, int max,
-                     struct arena *arena, struct vec_hits *out,
-                     float *out_vectors, bool *out_is_whole, struct err *err)
-{
-    struct nearest nearest = {.k = max};
-    struct vec_hit *hits = arena_try(arena, (size_t)max, sizeof *hits);
-    int count = 0, rc = 0;
-
-    nearest.hits = mem_try((size_t)max, sizeof *nearest.hits);
-    if (hits == NULL || nearest.hits == NULL) {
-        mem_free(nearest.hits);
-        return fail_memory(err);
-    }
-    find_lowest(view, after, &nearest);
-    rc = fill_page(view, &nearest, arena, hits, &count, out_vectors, err);
-    if (rc == 0)
-        *out = (struct vec_hits){hits, count, true};
-    *out_is_whole = count == nearest.count || nearest.count < max;
-    mem_free(nearest.hits);
+    *out_is_whole = count == max || nearest->count < nearest->k;
     return rc;
 }
 
@@ -174,20 +161,32 @@ int vecengine_list(void *self, int64_t after, int max, struct arena *arena,
                    struct vec_hits *out, float *out_vectors, struct err *err)
 {
     struct vecengine *engine = self;
+    struct vec_hit *hits = arena_try(arena, (size_t)max, sizeof *hits);
     bool is_whole = false;
-    int rc = 0;
+    int room, count = 0, rc = 0;
 
+    if (hits == NULL)
+        return fail_memory(err);
     /* A short page means the end, so one that writers have made short is taken
-     * again. */
-    while (rc == 0 && !is_whole) {
+     * again, from more. */
+    for (room = max; rc == 0 && !is_whole; room *= 2) {
+        struct nearest nearest = {.k = room};
         struct engine_view view;
 
+        nearest.hits = mem_try((size_t)room, sizeof *nearest.hits);
+        if (nearest.hits == NULL)
+            return fail_memory(err);
         vecengine_take(engine, &view);
         rc = log_file_check_len(view.generation->log, err);
         if (rc == 0)
-            rc = list_page(&view, after, max, arena, out, out_vectors,
-                           &is_whole, err);
+            find_lowest(&view, after, &nearest);
+        if (rc == 0)
+            rc = fill_page(&view, &nearest, arena, hits, max, &count,
+                           out_vectors, &is_whole, err);
         vecengine_give(engine, &view);
+        mem_free(nearest.hits);
     }
+    if (rc == 0)
+        *out = (struct vec_hits){hits, count, true};
     return rc;
 }

@@ -12,7 +12,8 @@
 #include "vectors/engine_parts.h"
 
 enum {
-    TRIES_MAX = 3,
+    TRIES_MAX = 8,
+    MORE_MAX = 8,     /* looks at what came meanwhile */
     GATHER_LEN = 512, /* rows whose distances are taken at once */
 };
 
@@ -24,8 +25,9 @@ struct search {
     uint64_t *wanted;          /* owned; NULL: all */
     struct slot_filter filter;
     int64_t match_count; /* rows that can be found */
-    int64_t excluded;    /* a slot, or SLOT_NONE */
+    int64_t excluded;    /* an id, or VEC_ID_NEW: replacing keeps it */
     int64_t enough;      /* hits to be found, with the excluded one */
+    int try_number;      /* from 0; there is twice the room in each */
     float limit;         /* inside, what is farther is not wanted */
     struct nearest nearest;
     bool is_exact;
@@ -65,6 +67,8 @@ static int prepare_filter(struct search *search, struct err *err)
     int64_t count = search->view.count;
     int rc;
 
+    mem_free(search->wanted);
+    search->wanted = NULL;
     search->filter = (struct slot_filter){.removed = &generation->removed,
                                           .wanted_count = count};
     search->match_count = count - generation->removed_count;
@@ -78,13 +82,18 @@ static int prepare_filter(struct search *search, struct err *err)
 
 static int find_excluded(struct search *search, struct err *err)
 {
+    struct generation *generation = search->view.generation;
     const char *key = search->query->exclude_key;
+    int64_t slot = SLOT_NONE;
+    int rc;
 
-    search->excluded = SLOT_NONE;
+    search->excluded = VEC_ID_NEW;
     if (key == NULL || key[0] == '\0')
         return 0;
-    return generation_find_key(search->view.generation, key, search->view.count,
-                               &search->excluded, err);
+    rc = generation_find_key(generation, key, INT64_MAX, &slot, err);
+    if (rc == 0 && slot != SLOT_NONE)
+        search->excluded = generation_slot(generation, slot)->id;
+    return rc;
 }
 
 static int make_room(struct search *search, int64_t k, struct err *err)
@@ -95,6 +104,11 @@ static int make_room(struct search *search, int64_t k, struct err *err)
                        (long long)k);
     search->nearest.k = (int)k;
     return 0;
+}
+
+static int64_t at_most(int64_t k, int64_t max)
+{
+    return k < max ? k : max;
 }
 
 static int prepare(struct search *search, struct err *err)
@@ -109,15 +123,11 @@ static int prepare(struct search *search, struct err *err)
                              search->query->vector, &search->codes, err);
     if (rc)
         return rc;
-    k += search->excluded != SLOT_NONE;
-    if (k > search->match_count)
-        k = search->match_count > 0 ? search->match_count : 1;
-    search->enough = k;
-    /* One more shows whether the last is as near as others, see below. */
-    if (!search->view.generation->is_ordered && k < search->match_count)
-        k++;
+    search->enough = k + (search->excluded != VEC_ID_NEW);
     search->limit = inner_limit(search->engine->shape.metric, search->query);
-    return make_room(search, k, err);
+    /* One more shows whether the last is as near as others, see below. */
+    k = search->enough + !search->view.generation->is_ordered;
+    return make_room(search, k << search->try_number, err);
 }
 
 /* --- exact ------------------------------------------------------------ */
@@ -302,8 +312,30 @@ static int look(struct search *search, struct err *err)
         return search_lists(search, err);
     rc = search_graph(search, err);
     /* A walk that gave up, or a graph that fell apart. */
-    if (rc == 0 && search->nearest.count < search->enough)
+    if (rc == 0 &&
+        search->nearest.count < at_most(search->enough, search->match_count))
         rc = search_exactly(search, err);
+    return rc;
+}
+
+/* Rows that came meanwhile may have replaced rows that were not found because
+ * of that: so they are looked at until no more come. */
+static int look_at_more(struct search *search, struct err *err)
+{
+    const struct generation *generation = search->view.generation;
+    int i, rc = 0;
+
+    for (i = 0; rc == 0 && i < MORE_MAX; i++) {
+        int64_t begin = search->view.count;
+
+        search->view.count =
+            atomic_load_explicit(&generation->count, memory_order_acquire);
+        if (search->view.count == begin)
+            break;
+        rc = prepare_filter(search, err);
+        if (rc == 0)
+            rc = scan(search, begin, search->limit, err);
+    }
     return rc;
 }
 
@@ -322,7 +354,7 @@ static int resolve_ties(struct search *search, struct err *err)
         if (hits[search->nearest.count - 1].distance >
             hits[enough - 1].distance)
             break;
-        k = 2 * k < search->match_count ? 2 * k : search->match_count;
+        k = at_most(2 * k, search->match_count);
         mem_free(search->nearest.hits);
         search->nearest.hits = NULL;
         rc = make_room(search, k, err);
@@ -350,38 +382,51 @@ static int compare(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-/* Whether another row has taken the place of this one meanwhile. */
-static bool is_outdated(const struct search *search, int64_t id, int64_t slot)
+static int compare_ids(const void *a, const void *b)
 {
-    int64_t now =
-        generation_find_id(search->view.generation, id, search->view.count);
+    const struct found *x = a, *y = b;
 
-    return now != SLOT_NONE && now != slot;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return x->slot > y->slot ? -1 : x->slot < y->slot;
+}
+
+/* While an entry is being replaced, its old row and its new one may be found:
+ * the new one counts. */
+static int drop_replaced(struct found *found, int count)
+{
+    int kept = 0, i;
+
+    qsort(found, (size_t)count, sizeof *found, compare_ids);
+    for (i = 0; i < count; i++) {
+        if (kept == 0 || found[kept - 1].id != found[i].id)
+            found[kept++] = found[i];
+    }
+    return kept;
 }
 
 /* Puts what counts of the hits into `out` (room for them all), in their order;
- * returns how many. *out_is_whole: none was outdated. */
+ * returns how many. *out_is_whole: there was room for all that count. */
 static int pick(const struct search *search, struct found *out,
                 bool *out_is_whole)
 {
-    int i, count = 0;
+    int i, k = search->query->k, count = 0, kept;
 
-    *out_is_whole = true;
     for (i = 0; i < search->nearest.count; i++) {
         int64_t slot = search->nearest.hits[i].id;
         float distance = search->nearest.hits[i].distance;
         int64_t id = generation_slot(search->view.generation, slot)->id;
 
-        if (is_outdated(search, id, slot)) {
-            *out_is_whole = false;
-            continue;
-        }
-        if (slot == search->excluded || distance > search->limit)
-            continue;
-        out[count++] = (struct found){distance, id, slot};
+        if (id != search->excluded && distance <= search->limit)
+            out[count++] = (struct found){distance, id, slot};
     }
-    qsort(out, (size_t)count, sizeof *out, compare);
-    return count < search->query->k ? count : search->query->k;
+    kept = count;
+    if (!search->view.generation->is_ordered)
+        kept = drop_replaced(out, count);
+    *out_is_whole =
+        kept == count || kept >= k || search->nearest.count < search->nearest.k;
+    qsort(out, (size_t)kept, sizeof *out, compare);
+    return kept < k ? kept : k;
 }
 
 static int fill(const struct search *search, const struct found *found,
@@ -412,6 +457,8 @@ static int search_once(struct search *search, struct arena *arena,
 
     if (rc == 0)
         rc = look(search, err);
+    if (rc == 0)
+        rc = look_at_more(search, err);
     if (rc)
         return rc;
     nearest_sort(&search->nearest);
@@ -435,10 +482,10 @@ int vecengine_search(void *self, const struct vec_query *query,
     bool is_whole = false;
     int rc = 0, i;
 
-    /* A row that was found and replaced meanwhile leaves a gap, which the next
-     * try fills; when writers go on replacing, the last one stands. */
+    /* Entries that were found twice take the place of others. */
     for (i = 0; rc == 0 && !is_whole && i < TRIES_MAX; i++) {
-        struct search search = {.engine = engine, .query = query};
+        struct search search = {
+            .engine = engine, .query = query, .try_number = i};
 
         vecengine_take(engine, &search.view);
         rc = log_file_check_len(search.view.generation->log, err);
