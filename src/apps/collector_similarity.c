@@ -33,10 +33,10 @@ static int read_vector(const struct json_value *list, struct arena *arena,
     if (list == NULL || json_type(list) != JSON_IS_ARRAY)
         return err_set(err, ERR_INVALID,
                        "the JSON body has no list \"embedding\"");
-    if (count < 1 || count > FLAT_DIM_MAX)
+    if (count < 1 || count > VEC_DIM_MAX)
         return err_set(err, ERR_INVALID,
                        "embedding has %zu values; it must have 1..%d", count,
-                       FLAT_DIM_MAX);
+                       VEC_DIM_MAX);
     vector = arena_try(arena, count, sizeof *vector);
     if (vector == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory for %zu values", count);
@@ -126,8 +126,7 @@ static int read_image_query(const struct app *app,
 
 static void write_found(struct http_reply *reply, const struct app *app,
                         const struct similarity *query,
-                        const struct neighbours *found, int64_t search_us,
-                        const char *type)
+                        const struct neighbours *found, int64_t search_us)
 {
     struct answer_items items = answer_items_begin(app);
     struct json_writer json;
@@ -143,7 +142,7 @@ static void write_found(struct http_reply *reply, const struct app *app,
     json_key(&json, "total_found");
     json_put_integer(&json, count);
     json_key(&json, "index_type");
-    json_put_text(&json, type);
+    json_put_text(&json, found->type);
     json_key(&json, "exact");
     json_put_bool(&json, found->is_exact);
     json_object_end(&json);
@@ -155,7 +154,6 @@ static int search(const struct app *app, const struct model_version *version,
 {
     struct similarity query = {.k = SIMILARITY_K_PRESET,
                                .threshold = app->config->similarity_min};
-    struct collection_info info;
     struct neighbours found;
     int64_t begin_us, search_us;
     int rc;
@@ -169,9 +167,6 @@ static int search(const struct app *app, const struct model_version *version,
         return err_set(err, ERR_INVALID,
                        "embedding has %d values; the model's has %d", query.len,
                        version->bundle->embedding_len);
-    rc = collection_info(version->collection, &info, err);
-    if (rc)
-        return rc;
     begin_us = clock_us();
     rc = collection_search(version->collection, query.embedding, query.len,
                            (int)query.k, request->arena, &found, err);
@@ -179,7 +174,7 @@ static int search(const struct app *app, const struct model_version *version,
         return rc;
     search_us = clock_us() - begin_us;
     trace_phase("search", begin_us, begin_us + search_us);
-    write_found(reply, app, &query, &found, search_us, info.type);
+    write_found(reply, app, &query, &found, search_us);
     return 0;
 }
 

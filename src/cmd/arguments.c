@@ -148,7 +148,8 @@ static int read_flag(struct arguments *arguments, int argc, const char **argv,
         return err_set(err, ERR_INVALID, "--%s needs a value", name);
     }
     if (place >= 0) {
-        arguments->values[place] = value;
+        arguments->given[arguments->given_count++] =
+            (struct given_flag){place, value};
         return 0;
     }
     arguments->sources[row - config_options] = OPTION_FROM_FLAG;
@@ -218,6 +219,7 @@ int arguments_read(struct arguments *arguments, int argc, const char **argv,
 
     *arguments = (struct arguments){0};
     arguments->words = mem_new((size_t)(argc + 1) * sizeof *argv);
+    arguments->given = mem_new((size_t)(argc + 1) * sizeof *arguments->given);
     rc = config_load(&arguments->config, arguments->sources, err);
     if (rc)
         return rc;
@@ -242,13 +244,31 @@ void arguments_release(struct arguments *arguments)
 {
     config_release(&arguments->config);
     mem_free(arguments->words);
+    mem_free(arguments->given);
     *arguments = (struct arguments){0};
 }
 
-const char *arguments_flag(const struct arguments *arguments, const char *name)
+const char *arguments_next(const struct arguments *arguments, const char *name,
+                           int *at)
 {
     int place = flag_place(arguments->command, name);
 
     assert(place >= 0);
-    return arguments->values[place];
+    while (*at < arguments->given_count) {
+        const struct given_flag *given = &arguments->given[(*at)++];
+
+        if (given->place == place)
+            return given->value;
+    }
+    return NULL;
+}
+
+const char *arguments_flag(const struct arguments *arguments, const char *name)
+{
+    const char *last = NULL, *value;
+    int at = 0;
+
+    while ((value = arguments_next(arguments, name, &at)) != NULL)
+        last = value;
+    return last;
 }

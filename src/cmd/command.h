@@ -10,7 +10,7 @@
 #include "base/config.h"
 #include "base/err.h"
 
-enum { COMMAND_FLAGS_MAX = 8 };
+enum { COMMAND_FLAGS_MAX = 24 };
 
 enum exit_code { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -36,6 +36,12 @@ struct command {
 extern const struct command commands[];
 extern const int command_count;
 
+/* One of a command's own flags, as it was given. */
+struct given_flag {
+    int place;         /* in the command's table */
+    const char *value; /* "" without one; borrowed from argv */
+};
+
 /* What the command line said. */
 struct arguments {
     const struct command *command;
@@ -43,7 +49,8 @@ struct arguments {
     enum option_source sources[CONFIG_OPTIONS_MAX];
     const char **words; /* what is no flag; borrowed from argv */
     int word_count;
-    const char *values[COMMAND_FLAGS_MAX]; /* by flag; "" without a value */
+    struct given_flag *given; /* owned; in their order */
+    int given_count;
     bool wants_help;
     const char *group; /* help of "index ..." is wanted; NULL: no group */
 };
@@ -56,8 +63,13 @@ MUST_CHECK int arguments_read(struct arguments *arguments, int argc,
 void arguments_release(struct arguments *arguments);
 
 /* The value of a command's own flag, "" when it has none, NULL when it was
- * not given. name must be in the command's table. */
+ * not given; the last one of several. name must be in the command's table. */
 const char *arguments_flag(const struct arguments *arguments, const char *name);
+
+/* The values of a flag that may be given several times, one for each call, in
+ * their order; NULL after the last. *at begins with 0. */
+const char *arguments_next(const struct arguments *arguments, const char *name,
+                           int *at);
 
 /* Whether a word begins commands of two words, as "index" does. */
 bool command_is_group(const char *word);
@@ -67,14 +79,15 @@ void command_help_all(struct buf *out);
 void command_help_group(const char *group, struct buf *out);
 void command_help(const struct command *command, struct buf *out);
 
-command_fn command_ab, command_classify, command_config, command_docs,
-    command_help_run, command_index_add, command_index_build,
-    command_index_check, command_index_export, command_index_import,
-    command_index_info, command_index_search, command_model_check,
-    command_model_import, command_model_list, command_model_promote,
-    command_model_quantize, command_model_remove, command_model_rollback,
-    command_model_show, command_routes, command_serve, command_similar,
-    command_store_export, command_store_import, command_store_migrate,
-    command_store_status, command_version;
+command_fn command_ab, command_bench_vectors, command_classify, command_config,
+    command_docs, command_help_run, command_index_add, command_index_build,
+    command_index_check, command_index_compact, command_index_export,
+    command_index_import, command_index_info, command_index_remove,
+    command_index_search, command_model_check, command_model_import,
+    command_model_list, command_model_promote, command_model_quantize,
+    command_model_remove, command_model_rollback, command_model_show,
+    command_routes, command_serve, command_similar, command_store_export,
+    command_store_import, command_store_migrate, command_store_status,
+    command_version;
 
 #endif

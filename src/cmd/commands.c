@@ -9,6 +9,39 @@
         "json", NULL, "One JSON object per line instead of text." \
     }
 
+#define COLLECTION_FLAG                                                    \
+    {                                                                      \
+        "collection", "WHERE",                                             \
+            "A file or milvus://HOST[:PORT]/NAME; else the model's index." \
+    }
+
+#define WHERE_FLAG                                                            \
+    {                                                                         \
+        "where", "TERM",                                                      \
+            "Only entries with label=cat,dog or label!=cat; may be repeated." \
+    }
+
+#define METRIC_FLAG                                                          \
+    {                                                                        \
+        "metric", "METRIC", "L2 (the preset), IP or cosine, of a new index." \
+    }
+
+/* How an index is made that is not there yet. */
+#define MAKING_FLAGS                                                  \
+    {"type", "TYPE",                                                  \
+     "Type of a new index: auto (the preset), flat, ivf, hnsw."},     \
+        {"storage", "KIND",                                           \
+         "Rows in memory: int8 (the preset), float16, "               \
+         "bfloat16 or float32."},                                     \
+        {"links", "N", "HNSW: M, links of an entry (16)."},           \
+        {"ef-construction", "N", "HNSW: breadth of building (200)."}, \
+        {"ef-search", "N", "HNSW: breadth of a search (64)."},        \
+        {"nlist", "N", "IVF: lists."},                                \
+        {"nprobe", "N", "IVF: lists that a search looks at (10)."},   \
+    {                                                                 \
+        "threads", "N", "Threads that build it (one for each core)."  \
+    }
+
 const struct command commands[] = {
     {"serve", "", "Serve the HTTP API.", command_serve, 0, 0, {{0}}},
     {"classify",
@@ -26,13 +59,18 @@ const struct command commands[] = {
      -1,
      {JSON_FLAG, {"k", "N", "Images to find (SIMILAR_K)."}}},
     {"index add",
-     "FILE|DIR...",
-     "Add images to the index.",
+     "FILE|DIR|-...",
+     "Add images, or vectors of .npy and JSON lines, to the index.",
      command_index_add,
      1,
      -1,
-     {{"label", "TEXT", "Label of the images."},
-      {"label-from-folder", NULL, "Label each image with its folder's name."}}},
+     {{"label", "TEXT", "Label of what is added."},
+      {"label-from-folder", NULL, "Label each image with its folder's name."},
+      {"tag", "NAME=VALUE", "A tag of what is added; may be repeated."},
+      {"names", "FILE", "Names of the vectors of .npy, in .json or .npy."},
+      COLLECTION_FLAG,
+      METRIC_FLAG,
+      MAKING_FLAGS}},
     {"index build",
      "FROM TO",
      "Make a FAISS file of one, or of .npy, with another type.",
@@ -48,47 +86,98 @@ const struct command commands[] = {
       {"ef-search", "N", "HNSW: breadth of a search."},
       {"threads", "N", "Threads that build; 1 is repeatable."}}},
     {"index check",
-     "FILE...",
-     "Read FAISS, .npy and .olho files whole and say what is in them.",
+     "[FILE|URL...]",
+     "Read indexes, FAISS and .npy files whole and say what is in them.",
      command_index_check,
-     1,
+     0,
      -1,
-     {JSON_FLAG}},
+     {JSON_FLAG, COLLECTION_FLAG}},
+    {"index compact",
+     "",
+     "Rewrite the index without what was removed.",
+     command_index_compact,
+     0,
+     0,
+     {COLLECTION_FLAG}},
     {"index export",
-     "FILE",
-     "Write the index to a FAISS file, or to .npy.",
+     "FILE|-",
+     "Write the index to a FAISS file, to .npy or to JSON lines.",
      command_index_export,
      1,
      1,
      {{"labels", "FILE", "Write the paths of its images to .npy or .json."},
-      {"type", "TYPE", "Flat (the preset), IVFFlat, HNSW or auto."}}},
+      {"type", "TYPE", "Flat (the preset), IVFFlat, HNSW or auto."},
+      COLLECTION_FLAG}},
     {"index import",
-     "FILE",
-     "Add the vectors of a FAISS or .npy file to the index.",
+     "FILE|-",
+     "Add the vectors of a FAISS or .npy file, or of JSON lines, to the index.",
      command_index_import,
      1,
      1,
-     {{"labels", "FILE", "Paths of their images, in .npy or .json."}}},
+     {{"labels", "FILE", "Paths of their images, in .npy or .json."},
+      COLLECTION_FLAG,
+      METRIC_FLAG,
+      MAKING_FLAGS}},
     {"index info",
      "",
      "Say what is in the index.",
      command_index_info,
      0,
      0,
-     {JSON_FLAG}},
+     {JSON_FLAG, COLLECTION_FLAG}},
+    {"index remove",
+     "[FILE|DIR...]",
+     "Remove entries: images by content or path, or what the flags name.",
+     command_index_remove,
+     0,
+     -1,
+     {{"id", "N", "The entry with that id; may be repeated."},
+      {"key", "KEY", "The entry with that key; may be repeated."},
+      WHERE_FLAG,
+      {"dry-run", NULL, "Only count what would go."},
+      COLLECTION_FLAG}},
     {"index search",
-     "FILE",
-     "Find the nearest of vectors in a FAISS or .npy file, as JSON lines.",
+     "[IMAGE...|FILE]",
+     "Find the nearest of images, or of vectors, also in a FAISS or .npy FILE.",
      command_index_search,
-     1,
-     1,
-     {{"vectors", "FILE", "The vectors to look for, in .npy."},
+     0,
+     -1,
+     {{"vector", "FILE|JSON",
+       "Vectors to look for: .npy, JSON lines, or one as [0.1,...]."},
       {"k", "N", "Neighbours of each (10)."},
-      {"type", "TYPE", "Flat, IVFFlat, HNSW or auto; as FILE when absent."},
-      {"metric", "METRIC", "L2, IP or cosine; as FILE when absent."},
-      {"nprobe", "N", "IVFFlat: lists to look at."},
+      {"radius", "X",
+       "Only what is as near: squared distance (L2), or else similarity."},
+      WHERE_FLAG,
+      {"exact", NULL, "Look at every vector."},
+      {"nprobe", "N", "IVF: lists to look at."},
       {"ef-search", "N", "HNSW: breadth of the search."},
-      {"exact", NULL, "Look at every vector."}}},
+      {"type", "TYPE", "FILE as Flat, IVFFlat, HNSW or auto."},
+      {"metric", "METRIC", "FILE by L2, IP or cosine."},
+      COLLECTION_FLAG,
+      JSON_FLAG}},
+    {"bench vectors",
+     "",
+     "Measure how stores of vectors take in, index and find them.",
+     command_bench_vectors,
+     0,
+     0,
+     {{"store", "WHERE",
+       "A file or milvus://HOST[:PORT]/NAME; may be repeated (a new file)."},
+      {"embeddings", "FILE", "Vectors, in .npy; else they are made up."},
+      {"names", "FILE", "Their names, in .json or .npy."},
+      {"rows", "N", "Vectors to make up, in clusters (20000)."},
+      {"dim", "N", "Their length (1024)."},
+      {"seed", "N", "What they follow from (1)."},
+      {"queries", "N", "Searches (100)."},
+      {"k", "N", "Neighbours of each (5)."},
+      {"force", NULL, "Also into a store that holds something already."},
+      {"keep", NULL, "Leave the stores that were made."},
+      {"server-pid", "N",
+       "Process here whose load and memory count for a URL."},
+      {"svg", "FILE", "Draw the figures."},
+      JSON_FLAG,
+      {"metric", "METRIC", "cosine (the preset), L2 or IP."},
+      MAKING_FLAGS}},
     {"model show",
      "[DIR|NAME]",
      "Print what was understood of a model folder.",

@@ -1,241 +1,213 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* `olho index info` and `olho index compact`. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/file.h"
+#include "base/clock.h"
 #include "base/json_write.h"
 #include "cmd/command.h"
-#include "cmd/images.h"
-#include "cmd/session.h"
+#include "cmd/progress.h"
+#include "cmd/target.h"
 #include "cmd/terminal.h"
 
-/* Entries go to disk in groups: one sync serves up to COMMIT_MAX of them, and
- * only what is on disk is printed as added. */
-enum { COMMIT_MAX = 32 };
+static const double mb = 1 << 20;
 
-struct addition {
-    struct flat *index;
-    const char *label; /* NULL: none */
-    bool is_label_from_folder;
-    struct {
-        char path[FILE_PATH_MAX];
-        bool is_new;
-    } open[COMMIT_MAX]; /* added, not yet on disk */
-    int open_count;
-    int added_count, known_count, failed_count, skipped_count;
-};
+/* --- info ----------------------------------------------------------------- */
 
-static int commit(struct addition *addition, struct err *err)
+static void print_type(const struct vec_info *info)
 {
-    int i, rc;
-
-    if (addition->open_count == 0)
-        return 0;
-    rc = flat_commit(addition->index, err);
-    if (rc)
-        return rc;
-    terminal_progress_end();
-    for (i = 0; i < addition->open_count; i++) {
-        printf("%s %s\n", addition->open[i].is_new ? "added" : "updated",
-               addition->open[i].path);
-        addition->added_count += addition->open[i].is_new;
-        addition->known_count += !addition->open[i].is_new;
-    }
-    fflush(stdout);
-    addition->open_count = 0;
-    return 0;
+    printf("index     %s%s", vecindex_type_name(info->type),
+           info->is_auto ? ", chosen by size" : "");
+    if (info->type == VECINDEX_HNSW)
+        printf(" (M %d, efConstruction %d, efSearch %d)", info->links,
+               info->ef_construction, info->ef_search);
+    if (info->type == VECINDEX_IVFFLAT)
+        printf(" (%d lists, %d probed)", info->nlist, info->nprobe);
+    printf("; %lld not in it yet\n", (long long)info->pending);
 }
 
-/* The name of the folder that a file lies in. */
-static const char *folder_name(const char *path, char *out, size_t len)
+static void print_info(const char *where, const struct vec_info *info)
 {
-    const char *end = strrchr(path, '/');
-    const char *begin;
+    bool is_own = info->version[0] == '\0';
 
-    if (end == NULL || end == path)
-        return "";
-    begin = end;
-    while (begin > path && begin[-1] != '/')
-        begin--;
-    snprintf(out, len, "%.*s", (int)(end - begin), begin);
-    return out;
-}
-
-static int add_one(struct addition *addition, const struct image_result *result,
-                   struct err *err)
-{
-    char *path = addition->open[addition->open_count].path;
-    char folder[FILE_PATH_MAX];
-    const char *label = addition->label != NULL ? addition->label : "";
-    int rc;
-
-    if (realpath(result->path, path) == NULL)
-        snprintf(path, FILE_PATH_MAX, "%s", result->path);
-    if (addition->is_label_from_folder)
-        label = folder_name(path, folder, sizeof folder);
-    if (addition->open_count == 0) {
-        rc = flat_begin(addition->index, err);
-        if (rc)
-            return rc;
-    }
-    rc = flat_add(addition->index, result->answer.embedding, path,
-                  result->sha256, label,
-                  &addition->open[addition->open_count].is_new, err);
-    if (rc)
-        return rc;
-    addition->open_count++;
-    return addition->open_count == COMMIT_MAX ? commit(addition, err) : 0;
-}
-
-static int take_result(void *user, const struct image_result *result,
-                       struct err *err)
-{
-    struct addition *addition = user;
-
-    if (result->err.code == ERR_OK)
-        return add_one(addition, result, err);
-    if (result->is_walked && (result->err.code == ERR_MEDIA_TYPE ||
-                              result->err.code == ERR_INVALID)) {
-        addition->skipped_count++;
-        return 0;
-    }
-    terminal_progress_end();
-    fprintf(stderr, "olho: %s: %s\n", result->path, result->err.text);
-    addition->failed_count++;
-    return 0;
-}
-
-static int add_all(const struct app *app, struct arguments *arguments,
-                   struct addition *addition, struct err *err)
-{
-    struct model_version *version = registry_acquire(app->registry, 0);
-    struct collection *collection = version->collection;
-    struct classify_options options = {.top_k = 1};
-    struct flat_info info;
-    struct err ignored = {0};
-    int rc;
-
-    rc = collection_open_for_writing(collection, &addition->index, err);
-    if (rc)
-        goto out;
-    flat_info(addition->index, &info);
-    if (info.torn_len > 0)
-        fprintf(stderr,
-                "olho: %lld bytes of an addition that never finished were cut "
-                "off %s\n",
-                (long long)info.torn_len, collection_path(collection));
-    rc = images_run(app, arguments->words, arguments->word_count, &options,
-                    take_result, addition, err);
-    if (rc == 0)
-        rc = commit(addition, err);
-    else if (commit(addition, &ignored) != 0)
-        fprintf(stderr, "olho: %s\n", ignored.text);
-    flat_info(addition->index, &info);
-    printf("%d added, %d updated, %d failed, %d skipped; %lld images in %s\n",
-           addition->added_count, addition->known_count, addition->failed_count,
-           addition->skipped_count, (long long)info.count,
-           collection_path(collection));
-    flat_close(addition->index);
-out:
-    model_version_release(version);
-    return rc;
-}
-
-int command_index_add(struct arguments *arguments, struct err *err)
-{
-    struct addition addition = {
-        .label = arguments_flag(arguments, "label"),
-        .is_label_from_folder =
-            arguments_flag(arguments, "label-from-folder") != NULL,
-    };
-    struct app app = {0};
-    int rc;
-
-    if (addition.label != NULL && addition.is_label_from_folder) {
-        err_set(err, ERR_INVALID,
-                "--label and --label-from-folder exclude each other");
-        return EXIT_USAGE;
-    }
-    rc = session_open(&arguments->config, &app, err);
-    if (rc == 0)
-        rc = add_all(&app, arguments, &addition, err);
-    session_close(&app);
-    return rc || addition.failed_count > 0 ? EXIT_FAILED : EXIT_FINE;
-}
-
-static void print_info(const char *path, const struct collection_info *info)
-{
-    printf("file      %s\n", path);
+    printf("%-9s %s\n", is_own ? "file" : "server", where);
+    if (!is_own)
+        printf("version   %s %s\n", info->backend, info->version);
     printf("images    %lld\n", (long long)info->count);
-    printf("size      %.3g MB\n", (double)info->file_len / (1 << 20));
-    printf("model     %s\n", info->model);
-    printf("vectors   %d values, %s, %s (%s)\n", info->dim, info->metric,
-           info->is_exact ? "exact" : "approximate", info->type);
+    if (info->model[0] != '\0')
+        printf("model     %s\n", info->model);
+    printf("vectors   %d values, %s, %s\n", info->dim,
+           vecindex_metric_name(info->metric),
+           info->is_exact ? "exact" : "approximate");
+    print_type(info);
+    if (!is_own)
+        return;
+    printf("size      %.3g MB in files, %.3g MB in memory (%s)\n",
+           (double)info->file_len / mb, (double)info->memory_len / mb,
+           vec_storage_name(info->storage));
     printf("kernels   %s\n", info->kernels);
+    if (info->removed > 0)
+        printf("removed   %lld that `olho index compact` takes out\n",
+               (long long)info->removed);
     if (info->torn_len > 0)
         printf("torn      %lld bytes of an addition that never finished\n",
                (long long)info->torn_len);
 }
 
-static void print_info_json(const char *path,
-                            const struct collection_info *info)
+static void put_numbers(struct json_writer *json, const struct vec_info *info)
 {
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {
+        {"images", info->count},
+        {"dim", info->dim},
+        {"removed", info->removed},
+        {"pending", info->pending},
+        {"bytes", info->file_len},
+        {"memory_bytes", info->memory_len},
+        {"links", info->links},
+        {"ef_construction", info->ef_construction},
+        {"ef_search", info->ef_search},
+        {"nlist", info->nlist},
+        {"nprobe", info->nprobe},
+        {"torn_bytes", info->torn_len},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        json_key(json, numbers[i].key);
+        json_put_integer(json, numbers[i].value);
+    }
+}
+
+static int print_info_json(const char *where, const struct vec_info *info,
+                           struct err *err)
+{
+    const struct {
+        const char *key, *value;
+    } texts[] = {
+        {"file", where},
+        {"backend", info->backend},
+        {"version", info->version},
+        {"model", info->model},
+        {"metric", vecindex_metric_name(info->metric)},
+        {"index_type", vecindex_type_name(info->type)},
+        {"storage", vec_storage_name(info->storage)},
+        {"kernels", info->kernels},
+    };
     struct json_writer json;
     struct buf line;
+    size_t i;
+    int rc;
 
     buf_init(&line, 1 << 20);
     json_writer_init(&json, &line);
     json_object_begin(&json);
-    json_key(&json, "file");
-    json_put_text(&json, path);
-    json_key(&json, "images");
-    json_put_integer(&json, info->count);
-    json_key(&json, "bytes");
-    json_put_integer(&json, info->file_len);
-    json_key(&json, "model");
-    json_put_text(&json, info->model);
-    json_key(&json, "dim");
-    json_put_integer(&json, info->dim);
-    json_key(&json, "metric");
-    json_put_text(&json, info->metric);
-    json_key(&json, "index_type");
-    json_put_text(&json, info->type);
-    json_key(&json, "kernels");
-    json_put_text(&json, info->kernels);
-    json_key(&json, "torn_bytes");
-    json_put_integer(&json, info->torn_len);
+    for (i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        json_key(&json, texts[i].key);
+        json_put_text(&json, texts[i].value);
+    }
+    put_numbers(&json, info);
+    json_key(&json, "auto");
+    json_put_bool(&json, info->is_auto);
+    json_key(&json, "exact");
+    json_put_bool(&json, info->is_exact);
     json_object_end(&json);
-    printf("%s\n", line.data);
+    rc = buf_check(&line, err);
+    if (rc == 0)
+        printf("%s\n", line.data);
     buf_release(&line);
+    return rc;
+}
+
+/* A file of FAISS as a set tells about itself. */
+static int foreign_info(const struct target *target, struct vec_info *out,
+                        struct err *err)
+{
+    const struct vecindex_options options = {.is_mapped = true,
+                                             .is_lean = true};
+    const char *path = target->where != NULL ? target->where : target->shown;
+    struct vecindex *index = NULL;
+    struct vecindex_info info;
+    int rc = vecindex_open(path, &options, &index, err);
+
+    if (rc)
+        return rc;
+    vecindex_info(index, &info);
+    *out = (struct vec_info){
+        .backend = "faiss",
+        .dim = info.dim,
+        .metric = info.metric,
+        .type = info.type,
+        .storage = VEC_FLOAT32,
+        .is_exact = info.is_exact,
+        .count = info.count,
+        .links = info.links,
+        .ef_construction = info.ef_construction,
+        .ef_search = info.ef_search,
+        .nlist = info.nlist,
+        .nprobe = info.nprobe,
+        .file_len = info.memory_len + info.mapped_len,
+        .memory_len = info.memory_len,
+        .kernels = info.kernels,
+    };
+    vecindex_free(index);
+    return 0;
 }
 
 int command_index_info(struct arguments *arguments, struct err *err)
 {
-    struct app app = {0};
-    struct model_version *version;
-    struct collection_info info;
-    const char *path;
-    int rc;
+    struct target target = {0};
+    int rc = target_find(arguments, false, &target, err);
 
-    rc = session_open(&arguments->config, &app, err);
+    if (rc == 0 && target.is_foreign)
+        rc = foreign_info(&target, &target.info, err);
+    else if (rc == 0)
+        rc = target_open_store(&target, VEC_READ, NULL, 0, err);
+    if (rc == 0 && arguments_flag(arguments, "json") != NULL)
+        rc = print_info_json(target.shown, &target.info, err);
+    else if (rc == 0)
+        print_info(target.shown, &target.info);
+    target_close(&target);
+    return rc ? EXIT_FAILED : EXIT_FINE;
+}
+
+/* --- compact -------------------------------------------------------------- */
+
+static int compact(struct target *target, struct err *err)
+{
+    struct progress progress = {"entries", clock_us()};
+    struct vec_info before = target->info;
+    int rc = vecstore_compact(target->store, progress_show, &progress, err);
+
+    terminal_progress_end();
+    if (rc == 0)
+        rc = vecstore_info(target->store, &target->info, err);
     if (rc)
-        return EXIT_FAILED;
-    version = registry_acquire(app.registry, 0);
-    path = collection_path(version->collection);
-    rc = collection_info(version->collection, &info, err);
-    if (rc == 0 && !info.is_open)
-        rc = err_set(err, ERR_NOT_FOUND,
-                     "there is no index %s; `olho index add DIR` makes it",
-                     path);
+        return rc;
+    printf("%lld taken out; %lld in %s, %.3g MB (before: %.3g MB)\n",
+           (long long)before.removed, (long long)target->info.count,
+           target->shown, (double)target->info.file_len / mb,
+           (double)before.file_len / mb);
+    return 0;
+}
+
+int command_index_compact(struct arguments *arguments, struct err *err)
+{
+    struct target target = {0};
+    int rc = target_find(arguments, false, &target, err);
+
+    progress_catch();
+    /* Reading first: writing would make it. */
+    if (rc == 0)
+        rc = target_open_store(&target, VEC_READ, NULL, 0, err);
     if (rc == 0) {
-        if (arguments_flag(arguments, "json") != NULL)
-            print_info_json(path, &info);
-        else
-            print_info(path, &info);
+        vecstore_close(target.store);
+        target.store = NULL;
+        rc = target_open_store(&target, VEC_WRITE, NULL, 0, err);
     }
-    model_version_release(version);
-    session_close(&app);
+    if (rc == 0)
+        rc = compact(&target, err);
+    target_close(&target);
     return rc ? EXIT_FAILED : EXIT_FINE;
 }

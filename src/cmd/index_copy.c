@@ -1,290 +1,133 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vectors and the names of their items between the collection and files of
- * FAISS, numpy and JSON. */
+/* `olho index export`: a set of vectors into files of FAISS and numpy, or into
+ * lines of JSON. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/json_write.h"
-#include "base/mem.h"
 #include "cmd/command.h"
-#include "cmd/session.h"
+#include "cmd/names.h"
+#include "cmd/progress.h"
+#include "cmd/target.h"
 #include "cmd/terminal.h"
-#include "vectors/npy.h"
-#include "vectors/vecindex.h"
+#include "cmd/vec_lines.h"
 
-enum { NAMES_LEN_MAX = 1 << 30, COMMIT_MAX = 1000 };
-
-static bool ends_with(const char *path, const char *end)
-{
-    size_t len = strlen(path), end_len = strlen(end);
-
-    return len >= end_len && strcmp(path + len - end_len, end) == 0;
-}
-
-/* --- names ---------------------------------------------------------------- */
-
-/* Names of items by number, from .npy or from a JSON array of texts. */
-struct names {
-    struct npy_texts texts;
-    struct json_value *document; /* owned; NULL: texts */
+enum {
+    PAGE = 1000,
+    PAGE_LEN_MAX = 64 << 20,
+    PAGE_MEMORY_MAX = 256 << 20,
+    NAMES_MEMORY_MAX = 1 << 30,
 };
 
-static int64_t names_count(const struct names *names)
+/* Takes an entry of a page and its vector. */
+typedef int entry_fn(void *user, const struct vec_hit *entry,
+                     const float *vector, struct err *err);
+
+/* Hands over every entry, in the order of their ids. */
+static int scan(const struct target *target, entry_fn *fn, void *user,
+                struct err *err)
 {
-    return names->document != NULL ? (int64_t)json_count(names->document)
-                                   : names->texts.count;
-}
+    int dim = target->info.dim, i, rc = 0;
+    int fitting = PAGE_LEN_MAX / (dim * (int)sizeof(float));
+    int page_max = fitting > PAGE ? PAGE : fitting;
+    struct progress progress = {"vectors", clock_us()};
+    struct arena *arena = arena_new(PAGE_MEMORY_MAX);
+    float *rows = mem_try((size_t)page_max, (size_t)dim * sizeof *rows);
+    struct vec_hits page = {.count = page_max};
+    int64_t after = -1, done = 0;
 
-static const char *names_get(const struct names *names, int64_t i)
-{
-    return names->document != NULL
-               ? json_text(json_at(names->document, (size_t)i))
-               : names->texts.texts[i];
-}
-
-static void names_release(struct names *names)
-{
-    json_free(names->document);
-    npy_texts_release(&names->texts);
-}
-
-static int read_json_names(const char *path, struct names *out, struct err *err)
-{
-    struct buf text;
-    size_t i;
-    int rc;
-
-    buf_init(&text, NAMES_LEN_MAX);
-    rc = file_read(path, &text, err);
-    if (rc == 0)
-        rc = json_parse(buf_bytes(&text), &out->document, err);
-    buf_release(&text);
-    if (rc)
-        return rc;
-    if (json_type(out->document) != JSON_IS_ARRAY)
-        return err_set(err, ERR_INVALID, "'%s' is no array of texts", path);
-    for (i = 0; i < json_count(out->document); i++)
-        if (json_text(json_at(out->document, i)) == NULL)
-            return err_set(err, ERR_INVALID, "'%s': element %zu is no text",
-                           path, i);
-    return 0;
-}
-
-static int read_names(const char *path, int64_t wanted, struct names *out,
-                      struct err *err)
-{
-    int rc = ends_with(path, ".json") ? read_json_names(path, out, err)
-                                      : npy_read_texts(path, &out->texts, err);
-
-    if (rc == 0 && names_count(out) != wanted)
-        rc = err_set(err, ERR_INVALID, "'%s' has %lld names for %lld vectors",
-                     path, (long long)names_count(out), (long long)wanted);
-    return rc;
-}
-
-static int write_json_names(const char *path, const char *const *names,
-                            int64_t count, struct err *err)
-{
-    struct json_writer json;
-    struct buf text;
-    int64_t i;
-    int rc;
-
-    buf_init(&text, NAMES_LEN_MAX);
-    json_writer_init(&json, &text);
-    json_array_begin(&json);
-    for (i = 0; i < count; i++)
-        json_put_text(&json, names[i]);
-    json_array_end(&json);
-    buf_add_char(&text, '\n');
-    rc = buf_check(&text, err);
-    if (rc == 0)
-        rc = file_write(path, buf_bytes(&text), err);
-    buf_release(&text);
-    return rc;
-}
-
-/* --- import --------------------------------------------------------------- */
-
-/* The label of an item is the name of its folder, as where the trainer put
- * it: "coins/50c/img1.jpg" is of "50c". */
-static void folder_of(const char *name, char out[FLAT_LABEL_MAX + 1])
-{
-    const char *end = strrchr(name, '/'), *begin = end;
-
-    out[0] = '\0';
-    if (end == NULL)
-        return;
-    while (begin > name && begin[-1] != '/')
-        begin--;
-    if (end - begin <= FLAT_LABEL_MAX)
-        snprintf(out, FLAT_LABEL_MAX + 1, "%.*s", (int)(end - begin), begin);
-}
-
-static int import_row(struct vecindex *from, struct flat *to, int64_t place,
-                      const struct names *names, float *row, struct err *err)
-{
-    int64_t id = vecindex_id(from, place);
-    char label[FLAT_LABEL_MAX + 1], number[32];
-    const char *name = number;
-    int rc = vecindex_row(from, id, row, err);
-
-    if (rc)
-        return rc;
-    snprintf(number, sizeof number, "%lld", (long long)id);
-    if (names_count(names) > 0)
-        name = names_get(names, place);
-    folder_of(name, label);
-    return flat_add(to, row, name[0] == '\0' ? number : name, "", label, NULL,
-                    err);
-}
-
-static int import_rows(struct vecindex *from, struct flat *to,
-                       const struct names *names, struct err *err)
-{
-    int64_t begin_us = clock_us(), i;
-    struct vecindex_info info;
-    float *row;
-    int rc = 0;
-
-    vecindex_info(from, &info);
-    row = mem_try((size_t)info.dim, sizeof *row);
-    if (row == NULL)
-        return err_set(err, ERR_UNAVAILABLE, "no memory for a row");
-    for (i = 0; rc == 0 && i < info.count; i++) {
-        if (i % COMMIT_MAX == 0)
-            rc = flat_begin(to, err);
-        if (rc == 0)
-            rc = import_row(from, to, i, names, row, err);
-        if (rc == 0 &&
-            (i % COMMIT_MAX == COMMIT_MAX - 1 || i == info.count - 1)) {
-            rc = flat_commit(to, err);
-            terminal_progress("vectors", i + 1, info.count, begin_us);
+    if (rows == NULL)
+        rc =
+            err_set(err, ERR_UNAVAILABLE, "no memory for %d vectors", page_max);
+    while (rc == 0 && page.count == page_max) {
+        arena_reset(arena);
+        rc = vecstore_list(target->store, after, page_max, arena, &page, rows,
+                           err);
+        for (i = 0; rc == 0 && i < page.count; i++) {
+            after = page.list[i].id;
+            rc = fn(user, &page.list[i], rows + (size_t)i * (size_t)dim, err);
         }
+        done += page.count;
+        (void)progress_show(&progress, done, target->info.count);
+        if (rc == 0)
+            rc = progress_go_on(err);
     }
     terminal_progress_end();
-    mem_free(row);
+    mem_free(rows);
+    arena_free(arena);
     return rc;
 }
 
-/* Rows in the order of their ids, which names are told by; so lists are taken
- * apart first. */
-static int open_source(const char *path, struct vecindex **out, struct err *err)
-{
-    const struct vecindex_options options = {.type = VECINDEX_FLAT};
+/* --- into matrices -------------------------------------------------------- */
 
-    return vecindex_open(path, &options, out, err);
-}
-
-int command_index_import(struct arguments *arguments, struct err *err)
-{
-    const char *labels = arguments_flag(arguments, "labels");
-    struct model_version *version = NULL;
-    struct vecindex *from = NULL;
-    struct flat *to = NULL;
-    struct app app = {0};
-    struct names names = {0};
-    struct vecindex_info info;
-    struct flat_info own;
-    int rc = open_source(arguments->words[0], &from, err);
-
-    if (rc)
-        goto out;
-    vecindex_info(from, &info);
-    if (labels != NULL)
-        rc = read_names(labels, info.count, &names, err);
-    if (rc == 0)
-        rc = session_open(&arguments->config, &app, err);
-    if (rc)
-        goto out;
-    version = registry_acquire(app.registry, 0);
-    rc = collection_open_for_writing(version->collection, &to, err);
-    if (rc)
-        goto out;
-    flat_info(to, &own);
-    if (own.dim != info.dim)
-        rc = err_set(err, ERR_CONFLICT,
-                     "'%s' has vectors of %d values; the index has %d",
-                     arguments->words[0], info.dim, own.dim);
-    else
-        rc = import_rows(from, to, &names, err);
-    flat_info(to, &own);
-    if (rc == 0)
-        printf("%lld added; %lld in %s\n", (long long)info.count,
-               (long long)own.count, collection_path(version->collection));
-out:
-    flat_close(to);
-    model_version_release(version);
-    session_close(&app);
-    names_release(&names);
-    vecindex_free(from);
-    return rc ? EXIT_FAILED : EXIT_FINE;
-}
-
-/* --- export --------------------------------------------------------------- */
-
-/* All of a collection in memory. */
+/* All of a set in memory. */
 struct copy {
     float *rows;        /* owned */
-    const char **names; /* owned; the texts are the collection's */
-    int64_t count;
+    const char **names; /* owned; texts in the arena */
+    struct arena *arena;
+    int64_t count, cap;
     int dim;
-    enum flat_metric metric;
 };
 
 static void copy_release(struct copy *copy)
 {
     mem_free(copy->rows);
     mem_free(copy->names);
+    arena_free(copy->arena);
 }
 
-static int copy_read(struct flat *index, struct copy *out, struct err *err)
+static int grow(struct copy *copy, struct err *err)
 {
-    struct flat_entry entry;
-    struct flat_info info;
-    const float *row = NULL;
-    int64_t i;
-    int rc = 0;
+    int64_t cap = copy->cap == 0 ? 1024 : copy->cap + copy->cap / 2;
+    size_t row_len = (size_t)copy->dim * sizeof *copy->rows;
+    float *rows = mem_resize(copy->rows, (size_t)cap, row_len);
+    const char **names;
 
-    flat_info(index, &info);
-    out->count = info.count;
-    out->dim = info.dim;
-    out->metric = info.metric;
-    out->rows = mem_try_aligned((size_t)info.count * (size_t)info.dim,
-                                sizeof *out->rows);
-    out->names = mem_try((size_t)info.count, sizeof *out->names);
-    if (out->rows == NULL || out->names == NULL)
+    if (rows != NULL)
+        copy->rows = rows;
+    names = mem_resize(copy->names, (size_t)cap, sizeof *names);
+    if (names != NULL)
+        copy->names = names;
+    if (rows == NULL || names == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory for %lld vectors",
-                       (long long)info.count);
-    for (i = 0; rc == 0 && i < info.count; i++) {
-        rc = flat_get(index, i, &row, &entry, err);
-        if (rc)
-            break;
-        memcpy(out->rows + i * info.dim, row, (size_t)info.dim * sizeof *row);
-        out->names[i] = entry.path;
-    }
-    return rc;
+                       (long long)cap);
+    copy->cap = cap;
+    return 0;
 }
 
-static int write_vectors(const struct arguments *arguments,
-                         const struct copy *copy, struct err *err)
+static int copy_entry(void *user, const struct vec_hit *entry,
+                      const float *vector, struct err *err)
 {
-    static const enum vecindex_metric metrics[] = {
-        [FLAT_L2] = VECINDEX_L2,
-        [FLAT_IP] = VECINDEX_IP,
-        [FLAT_COSINE] = VECINDEX_COSINE,
-    };
+    struct copy *copy = user;
+    int rc = copy->count == copy->cap ? grow(copy, err) : 0;
+
+    if (rc)
+        return rc;
+    memcpy(copy->rows + copy->count * copy->dim, vector,
+           (size_t)copy->dim * sizeof *vector);
+    copy->names[copy->count] =
+        arena_text(copy->arena, entry->path, strlen(entry->path));
+    if (copy->names[copy->count] == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for the names");
+    copy->count++;
+    return 0;
+}
+
+static int write_rows(const struct arguments *arguments,
+                      const struct target *target, const struct copy *copy,
+                      struct err *err)
+{
     const char *type = arguments_flag(arguments, "type");
     const char *path = arguments->words[0];
-    struct vecindex_options options = {.type = VECINDEX_FLAT,
-                                       .metric = metrics[copy->metric]};
+    struct vecindex_options options = {
+        .type = VECINDEX_FLAT, .metric = target->info.metric, .is_lean = true};
     struct vecindex *index = NULL;
     int rc = 0;
 
-    if (ends_with(path, ".npy"))
+    if (path_ends_with(path, ".npy"))
         return npy_write_matrix(path, copy->rows, copy->count, copy->dim, err);
     if (type != NULL)
         rc = vecindex_type_parse(type, &options.type, err);
@@ -297,43 +140,131 @@ static int write_vectors(const struct arguments *arguments,
     return rc;
 }
 
-static int export_all(const struct arguments *arguments, struct flat *index,
-                      struct err *err)
+static int export_rows(const struct arguments *arguments,
+                       const struct target *target, int64_t *out_count,
+                       struct err *err)
 {
-    const char *labels = arguments_flag(arguments, "labels");
-    struct copy copy = {0};
-    int rc = copy_read(index, &copy, err);
+    const char *names = arguments_flag(arguments, "labels");
+    struct copy copy = {.dim = target->info.dim,
+                        .arena = arena_new(NAMES_MEMORY_MAX)};
+    int rc = scan(target, copy_entry, &copy, err);
 
     if (rc == 0)
-        rc = write_vectors(arguments, &copy, err);
-    if (rc == 0 && labels != NULL)
-        rc = ends_with(labels, ".json")
-                 ? write_json_names(labels, copy.names, copy.count, err)
-                 : npy_write_texts(labels, copy.names, copy.count, err);
-    if (rc == 0)
-        printf("%lld vectors of %d values in %s\n", (long long)copy.count,
-               copy.dim, arguments->words[0]);
+        rc = write_rows(arguments, target, &copy, err);
+    if (rc == 0 && names != NULL)
+        rc = names_write(names, copy.names, copy.count, err);
+    *out_count = copy.count;
     copy_release(&copy);
     return rc;
 }
 
+/* --- into lines ----------------------------------------------------------- */
+
+struct lines {
+    FILE *file;
+    const char *path; /* for errors */
+    int dim;
+    int64_t count;
+    struct buf line;
+};
+
+static int write_failed(const struct lines *lines, struct err *err)
+{
+    return err_set(err, ERR_IO, "'%s' cannot be written: %s", lines->path,
+                   strerror(errno));
+}
+
+static int write_entry(void *user, const struct vec_hit *entry,
+                       const float *vector, struct err *err)
+{
+    struct lines *lines = user;
+    int rc;
+
+    buf_clear(&lines->line);
+    vec_line_write(entry, vector, lines->dim, &lines->line);
+    rc = buf_check(&lines->line, err);
+    if (rc)
+        return rc;
+    lines->count++;
+    return fwrite(lines->line.data, 1, lines->line.len, lines->file) ==
+                   lines->line.len
+               ? 0
+               : write_failed(lines, err);
+}
+
+static int write_lines(const struct target *target, struct lines *lines,
+                       struct err *err)
+{
+    int rc;
+
+    buf_init(&lines->line, VEC_LINE_LEN_MAX);
+    rc = scan(target, write_entry, lines, err);
+    buf_release(&lines->line);
+    if (rc == 0 && fflush(lines->file) != 0)
+        rc = write_failed(lines, err);
+    return rc;
+}
+
+/* Beside the file first, so that a failed export leaves an older one whole. */
+static int write_file(const char *path, const struct target *target,
+                      struct lines *lines, struct err *err)
+{
+    char part[FILE_PATH_MAX];
+    int rc;
+
+    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+        return err_set(err, ERR_TOO_LARGE, "the path %.60s... is too long",
+                       path);
+    lines->file = fopen(part, "we");
+    if (lines->file == NULL)
+        return write_failed(lines, err);
+    rc = write_lines(target, lines, err);
+    if (rc == 0 && fsync(fileno(lines->file)) != 0)
+        rc = write_failed(lines, err);
+    if (fclose(lines->file) != 0 && rc == 0)
+        rc = write_failed(lines, err);
+    if (rc == 0 && rename(part, path) != 0)
+        rc = write_failed(lines, err);
+    if (rc)
+        unlink(part);
+    return rc;
+}
+
+static int export_lines(const char *path, const struct target *target,
+                        int64_t *out_count, struct err *err)
+{
+    struct lines lines = {.path = path, .dim = target->info.dim};
+    int rc;
+
+    if (strcmp(path, "-") == 0) {
+        lines.path = "standard output";
+        lines.file = stdout;
+        rc = write_lines(target, &lines, err);
+    } else {
+        rc = write_file(path, target, &lines, err);
+    }
+    *out_count = lines.count;
+    return rc;
+}
+
+/* --- the command ---------------------------------------------------------- */
+
 int command_index_export(struct arguments *arguments, struct err *err)
 {
-    struct model_version *version = NULL;
-    struct flat *index = NULL;
-    struct app app = {0};
-    int rc = session_open(&arguments->config, &app, err);
+    const char *path = arguments->words[0];
+    struct target target = {0};
+    int64_t count = 0;
+    int rc = target_find(arguments, false, &target, err);
 
-    if (rc)
-        goto out;
-    version = registry_acquire(app.registry, 0);
-    rc = flat_open(collection_path(version->collection), FLAT_READ, 0, FLAT_L2,
-                   NULL, &index, err);
+    progress_catch();
     if (rc == 0)
-        rc = export_all(arguments, index, err);
-out:
-    flat_close(index);
-    model_version_release(version);
-    session_close(&app);
+        rc = target_open_store(&target, VEC_READ, NULL, 0, err);
+    if (rc == 0)
+        rc = path_is_lines(path) ? export_lines(path, &target, &count, err)
+                                 : export_rows(arguments, &target, &count, err);
+    if (rc == 0 && strcmp(path, "-") != 0)
+        printf("%lld vectors of %d values in %s\n", (long long)count,
+               target.info.dim, path);
+    target_close(&target);
     return rc ? EXIT_FAILED : EXIT_FINE;
 }

@@ -1,37 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files of vectors by themselves: no model and no settings are needed. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json_write.h"
-#include "base/mem.h"
+#include "base/url.h"
 #include "cmd/command.h"
-#include "vectors/flat.h"
-#include "vectors/npy.h"
+#include "cmd/progress.h"
+#include "cmd/target.h"
+#include "cmd/terminal.h"
+#include "models/shelf.h"
 #include "vectors/vecindex.h"
 
-enum { LINE_LEN_MAX = 16 << 20, K = 10 };
-
-/* A flag's whole number; *out stays as it is when the flag is not there. */
-static int take_count(const struct arguments *arguments, const char *name,
-                      int max, int *out, struct err *err)
-{
-    const char *text = arguments_flag(arguments, name);
-    char *end;
-    long value;
-
-    if (text == NULL)
-        return 0;
-    errno = 0;
-    value = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || value < 1 || value > max)
-        return err_set(err, ERR_INVALID, "--%s is '%.20s'; it must be 1..%d",
-                       name, text, max);
-    *out = (int)value;
-    return 0;
-}
+enum { LINE_LEN_MAX = 16 << 20 };
 
 static int take_kind(const struct arguments *arguments,
                      struct vecindex_options *out, struct err *err)
@@ -66,8 +48,8 @@ static int take_options(const struct arguments *arguments,
     size_t i;
 
     for (i = 0; rc == 0 && i < sizeof numbers / sizeof numbers[0]; i++)
-        rc = take_count(arguments, numbers[i].flag, numbers[i].max,
-                        numbers[i].value, err);
+        rc = target_number(arguments, numbers[i].flag, numbers[i].max,
+                           numbers[i].value, err);
     return rc;
 }
 
@@ -137,60 +119,101 @@ static int print_check_json(const char *path, const struct vecindex_info *info,
     return rc;
 }
 
-static bool ends_with(const char *path, const char *end)
+/* Reads every byte of a set and tells about it as of an index. */
+static int check_store(struct vecstore *store, const char *shown,
+                       struct vecindex_info *out, struct err *err)
 {
-    size_t len = strlen(path), end_len = strlen(end);
+    struct progress progress = {"checked", clock_us()};
+    struct vec_info info;
+    int rc = vecstore_check(store, progress_show, &progress, err);
 
-    return len >= end_len && strcmp(path + len - end_len, end) == 0;
-}
-
-/* A collection of ours as an index is told about. */
-static int check_own(const char *path, struct vecindex_info *out,
-                     struct err *err)
-{
-    struct flat *index = NULL;
-    struct flat_info info;
-    int rc = flat_open(path, FLAT_READ, 0, FLAT_L2, NULL, &index, err);
-
+    terminal_progress_end();
+    if (rc == 0)
+        rc = vecstore_info(store, &info, err);
     if (rc)
         return rc;
-    flat_info(index, &info);
     *out = (struct vecindex_info){
-        .type = VECINDEX_FLAT,
-        .type_name = vecindex_type_name(VECINDEX_FLAT),
-        .metric_name = flat_metric_name(info.metric),
+        .type = info.type,
+        .type_name = vecindex_type_name(info.type),
+        .metric_name = vecindex_metric_name(info.metric),
         .count = info.count,
         .dim = info.dim,
-        .is_exact = true,
+        .is_exact = info.is_exact,
+        .nlist = info.nlist,
+        .nprobe = info.nprobe,
+        .links = info.links,
+        .ef_construction = info.ef_construction,
+        .ef_search = info.ef_search,
     };
     if (info.torn_len > 0)
         fprintf(stderr,
                 "olho: %s: %lld bytes of an addition that never finished\n",
-                path, (long long)info.torn_len);
-    flat_close(index);
+                shown, (long long)info.torn_len);
     return 0;
 }
 
-static int check_one(const struct arguments *arguments, const char *path,
-                     struct err *err)
+static int check_index(const char *path, struct vecindex_info *out,
+                       struct err *err)
 {
-    const struct vecindex_options options = {.is_mapped = true};
+    const struct vecindex_options options = {.is_mapped = true,
+                                             .is_lean = true};
     struct vecindex *index = NULL;
+    int rc = vecindex_open(path, &options, &index, err);
+
+    if (rc == 0)
+        vecindex_info(index, out);
+    vecindex_free(index);
+    return rc;
+}
+
+static int print_check(const struct arguments *arguments, const char *shown,
+                       const struct vecindex_info *info, struct err *err)
+{
+    if (arguments_flag(arguments, "json") != NULL)
+        return print_check_json(shown, info, err);
+    print_about(shown, info);
+    return 0;
+}
+
+static int check_word(const struct arguments *arguments, const char *where,
+                      struct err *err)
+{
+    const struct vec_options as_it_is = {0};
+    struct vecstore *store = NULL;
     struct vecindex_info info;
+    char shown[FILE_PATH_MAX];
     int rc;
 
-    if (ends_with(path, ".olho")) {
-        rc = check_own(path, &info, err);
+    url_show(where, shown, sizeof shown);
+    if (strstr(where, "://") == NULL && shelf_is_path(where)) {
+        rc = check_index(where, &info, err);
     } else {
-        rc = vecindex_open(path, &options, &index, err);
+        rc = vecstore_open(where, VEC_READ, &as_it_is, &store, err);
         if (rc == 0)
-            vecindex_info(index, &info);
+            rc = check_store(store, shown, &info, err);
+        vecstore_close(store);
     }
-    if (rc == 0 && arguments_flag(arguments, "json") != NULL)
-        rc = print_check_json(path, &info, err);
-    else if (rc == 0)
-        print_about(path, &info);
-    vecindex_free(index);
+    return rc ? rc : print_check(arguments, shown, &info, err);
+}
+
+/* Without a word it is that of --collection, or the model's own. */
+static int check_target(const struct arguments *arguments, struct err *err)
+{
+    struct target target = {0};
+    struct vecindex_info info;
+    int rc = target_find(arguments, false, &target, err);
+
+    if (rc == 0 && target.is_foreign) {
+        rc = check_index(target.where != NULL ? target.where : target.shown,
+                         &info, err);
+    } else if (rc == 0) {
+        rc = target_open_store(&target, VEC_READ, NULL, 0, err);
+        if (rc == 0)
+            rc = check_store(target.store, target.shown, &info, err);
+    }
+    if (rc == 0)
+        rc = print_check(arguments, target.shown, &info, err);
+    target_close(&target);
     return rc;
 }
 
@@ -198,104 +221,16 @@ int command_index_check(struct arguments *arguments, struct err *err)
 {
     int i, failed_count = 0;
 
-    (void)err;
-    for (i = 0; i < arguments->word_count; i++) {
+    progress_catch();
+    if (arguments->word_count == 0)
+        return check_target(arguments, err) ? EXIT_FAILED : EXIT_FINE;
+    for (i = 0; i < arguments->word_count && !progress_is_stopped(); i++) {
         struct err own = {0};
 
-        if (check_one(arguments, arguments->words[i], &own) == 0)
+        if (check_word(arguments, arguments->words[i], &own) == 0)
             continue;
         fprintf(stderr, "olho: %s\n", own.text);
         failed_count++;
     }
-    return failed_count > 0 ? EXIT_FAILED : EXIT_FINE;
-}
-
-/* --- search --------------------------------------------------------------- */
-
-static int print_hits(int64_t number, const struct vecindex_hit *hits,
-                      int count, bool is_exact, struct err *err)
-{
-    struct json_writer json;
-    struct buf line;
-    int i, rc;
-
-    buf_init(&line, LINE_LEN_MAX);
-    json_writer_init(&json, &line);
-    json_object_begin(&json);
-    json_key(&json, "query");
-    json_put_integer(&json, number);
-    json_key(&json, "exact");
-    json_put_bool(&json, is_exact);
-    json_key(&json, "neighbours");
-    json_array_begin(&json);
-    for (i = 0; i < count; i++) {
-        json_object_begin(&json);
-        json_key(&json, "id");
-        json_put_integer(&json, hits[i].id);
-        json_key(&json, "distance");
-        json_put_float(&json, hits[i].distance);
-        json_object_end(&json);
-    }
-    json_array_end(&json);
-    json_object_end(&json);
-    buf_add_char(&line, '\n');
-    rc = buf_check(&line, err);
-    if (rc == 0)
-        fwrite(line.data, 1, line.len, stdout);
-    buf_release(&line);
-    return rc;
-}
-
-static int search_all(struct vecindex *index, struct vecindex_query *query,
-                      const struct npy_matrix *queries, struct err *err)
-{
-    struct vecindex_hit *hits = mem_try((size_t)query->k, sizeof *hits);
-    bool is_exact = false;
-    int64_t i;
-    int count = 0, rc = 0;
-
-    if (hits == NULL)
-        return err_set(err, ERR_UNAVAILABLE, "no memory for %d hits", query->k);
-    for (i = 0; rc == 0 && i < queries->row_count; i++) {
-        query->vector = queries->rows + i * queries->dim;
-        rc = vecindex_search(index, query, hits, &count, &is_exact, err);
-        if (rc)
-            err_wrap(err, "query %lld", (long long)i);
-        else
-            rc = print_hits(i, hits, count, is_exact, err);
-    }
-    mem_free(hits);
-    return rc;
-}
-
-int command_index_search(struct arguments *arguments, struct err *err)
-{
-    const char *vectors = arguments_flag(arguments, "vectors");
-    struct vecindex_options options = {0};
-    struct vecindex_query query = {.k = K};
-    struct npy_matrix queries = {0};
-    struct vecindex *index = NULL;
-    int rc = take_kind(arguments, &options, err);
-
-    query.is_exact = arguments_flag(arguments, "exact") != NULL;
-    if (rc == 0 && vectors == NULL)
-        rc = err_set(err, ERR_INVALID, "--vectors FILE.npy is needed");
-    if (rc == 0)
-        rc = take_count(arguments, "k", VECINDEX_K_MAX, &query.k, err);
-    if (rc == 0)
-        rc = take_count(arguments, "nprobe", VECINDEX_NPROBE_MAX, &query.nprobe,
-                        err);
-    if (rc == 0)
-        rc = take_count(arguments, "ef-search", VECINDEX_EF_MAX,
-                        &query.ef_search, err);
-    if (rc == 0)
-        rc = npy_read_matrix(vectors, &queries, err);
-    if (rc == 0)
-        rc = vecindex_open(arguments->words[0], &options, &index, err);
-    query.dim = queries.dim;
-    if (rc == 0)
-        rc = search_all(index, &query, &queries, err);
-    vecindex_free(index);
-    npy_matrix_release(&queries);
-    return rc ? EXIT_FAILED : EXIT_FINE;
+    return failed_count > 0 || progress_is_stopped() ? EXIT_FAILED : EXIT_FINE;
 }

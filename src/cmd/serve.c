@@ -155,15 +155,29 @@ static void delay(const sigset_t *signals, double seconds)
     }
 }
 
+/* Without its server the index is away, not wrong: what needs none of it is
+ * answered meanwhile. */
+static int look_at_index(const struct model_version *version,
+                         struct collection_info *out, struct err *err)
+{
+    int rc = collection_info(version->collection, out, err);
+
+    if (rc != ERR_UNAVAILABLE && rc != ERR_TIMEOUT)
+        return rc;
+    log_write(LOG_WARN, "the index is away", log_text("why", err->text));
+    *err = (struct err){0};
+    return 0;
+}
+
 static int start(struct app *app, const struct model_version *version,
                  struct err *err)
 {
     const struct config *config = app->config;
     struct http_options options = server_options(config, app->worker_count);
-    struct collection_info info;
+    struct collection_info info = {0};
     int rc;
 
-    rc = collection_info(version->collection, &info, err);
+    rc = look_at_index(version, &info, err);
     if (rc)
         return rc;
     rc = work_new("batch", app->worker_count,

@@ -105,10 +105,10 @@ static int read_k(const struct arguments *arguments, int *out, struct err *err)
     if (text == NULL)
         return 0;
     k = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || k < 1 || k > FLAT_K_MAX)
+    if (end == text || *end != '\0' || k < 1 || k > COLLECTION_K_MAX)
         return err_set(err, ERR_INVALID,
                        "--k is \"%.40s\"; it must be a number from 1 to %d",
-                       text, FLAT_K_MAX);
+                       text, COLLECTION_K_MAX);
     *out = (int)k;
     return 0;
 }

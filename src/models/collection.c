@@ -1,26 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/collection.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/url.h"
 #include "models/shelf.h"
 #include "obs/metrics.h"
 
+enum {
+    /* After a server could not be reached, the next ones who search are told
+     * so at once for this long. */
+    RETRY_US = 1000000,
+    /* What is known of an index on another machine may be this old. */
+    INFO_AGE_MAX_US = 2000000,
+};
+
 struct collection {
-    char path[FILE_PATH_MAX];
+    char where[FILE_PATH_MAX]; /* a file or a URL, with its password */
+    char shown[FILE_PATH_MAX];
     char model[2 * METADATA_NAME_MAX]; /* "name version" */
     int dim;
+    bool is_remote; /* a URL */
 
     bool is_foreign; /* a file of FAISS, or .npy */
-    struct vecindex_options options;
+    struct vecindex_options foreign_options;
+    enum vecindex_type type; /* that ours becomes when it is written */
+    int nprobe, ef_search;   /* of a search of ours; 0: the index's own */
+    double timeout_s;        /* of a remote one */
 
-    pthread_mutex_t mutex; /* guards what follows */
-    struct flat *index;    /* NULL until the file is there; then stays */
-    struct shelf *shelf;   /* the same for a foreign file */
+    pthread_mutex_t mutex;  /* guards what follows */
+    struct vecstore *store; /* NULL until it is there; then stays */
+    struct shelf *shelf;    /* the same for a foreign file */
+    struct err failure;     /* of the last try to open a remote one */
+    int64_t failed_us;      /* when that was; 0: never */
+    struct vec_info known;  /* of a remote one */
+    int64_t known_us;       /* when that was learnt */
 };
 
 /* The file that is named, else the one that came with the model, else our
@@ -31,6 +52,8 @@ static int find_path(const struct config *config, const struct bundle *bundle,
     char home[FILE_PATH_MAX];
     int rc;
 
+    if (path[0] == '\0')
+        path = config->vectors_url;
     if (path[0] != '\0') {
         snprintf(out, FILE_PATH_MAX, "%s", path);
         return 0;
@@ -45,14 +68,15 @@ static int find_path(const struct config *config, const struct bundle *bundle,
     return rc ? rc : file_join(home, "index.olho", out, err);
 }
 
+static const enum vecindex_type types[] = {
+    [INDEX_AS_FILE] = VECINDEX_ANY,
+    [INDEX_FLAT] = VECINDEX_FLAT,
+    [INDEX_IVFFLAT] = VECINDEX_IVFFLAT,
+    [INDEX_HNSW] = VECINDEX_HNSW,
+};
+
 static struct vecindex_options foreign_options(const struct config *config)
 {
-    static const enum vecindex_type types[] = {
-        [INDEX_AS_FILE] = VECINDEX_ANY,
-        [INDEX_FLAT] = VECINDEX_FLAT,
-        [INDEX_IVFFLAT] = VECINDEX_IVFFLAT,
-        [INDEX_HNSW] = VECINDEX_HNSW,
-    };
     static const enum vecindex_metric metrics[] = {
         [INDEX_METRIC_AS_FILE] = VECINDEX_METRIC_ANY,
         [INDEX_METRIC_L2] = VECINDEX_L2,
@@ -68,22 +92,44 @@ static struct vecindex_options foreign_options(const struct config *config)
     };
 }
 
+/* A setting that was left as it is preset leaves an index of ours its own
+ * value: 0. */
+static int chosen(const char *name, int64_t value, int max)
+{
+    const struct option *row =
+        option_find(config_options, config_option_count, name);
+
+    assert(row != NULL);
+    if (value == strtol(row->preset, NULL, 10))
+        return 0;
+    return value > max ? max : (int)value;
+}
+
 int collection_new(const struct config *config, const struct bundle *bundle,
                    const char *path, struct collection **out, struct err *err)
 {
     struct collection *collection = mem_new(sizeof *collection);
     int rc;
 
-    rc = find_path(config, bundle, path, collection->path, err);
+    rc = find_path(config, bundle, path, collection->where, err);
     if (rc) {
         mem_free(collection);
         return rc;
     }
-    collection->is_foreign = shelf_is_path(collection->path);
-    collection->options = foreign_options(config);
+    collection->is_remote = strstr(collection->where, "://") != NULL;
+    url_show(collection->where, collection->shown, sizeof collection->shown);
+    collection->is_foreign =
+        !collection->is_remote && shelf_is_path(collection->where);
+    collection->foreign_options = foreign_options(config);
     snprintf(collection->model, sizeof collection->model, "%s %s",
              bundle->metadata.name, bundle->metadata.version);
     collection->dim = bundle->embedding_len;
+    collection->type = types[config->index_type];
+    collection->timeout_s = config->vectors_timeout_s;
+    collection->nprobe =
+        chosen("FAISS_NPROBE", config->nprobe, VECINDEX_NPROBE_MAX);
+    collection->ef_search =
+        chosen("HNSW_EF_SEARCH", config->ef_search, VECINDEX_EF_MAX);
     pthread_mutex_init(&collection->mutex, NULL);
     *out = collection;
     return 0;
@@ -93,7 +139,7 @@ void collection_free(struct collection *collection)
 {
     if (collection == NULL)
         return;
-    flat_close(collection->index);
+    vecstore_close(collection->store);
     shelf_close(collection->shelf);
     pthread_mutex_destroy(&collection->mutex);
     mem_free(collection);
@@ -101,57 +147,64 @@ void collection_free(struct collection *collection)
 
 const char *collection_path(const struct collection *collection)
 {
-    return collection->path;
+    return collection->shown;
 }
+
+bool collection_is_foreign(const struct collection *collection)
+{
+    return collection->is_foreign;
+}
+
+/* --- ours ----------------------------------------------------------------- */
 
 /* Vectors of two networks cannot be compared, even of equal length. */
-static int check_model(const struct collection *collection, struct flat *index,
-                       struct err *err)
+static int open_store(const struct collection *collection, enum vec_mode mode,
+                      const struct vec_options *options, struct vecstore **out,
+                      struct err *err)
 {
-    struct flat_info info;
+    struct vec_options own = *options;
 
-    flat_info(index, &info);
-    if (strncmp(info.model, collection->model, sizeof info.model - 1) != 0)
-        return err_set(err, ERR_CONFLICT,
-                       "index %s was made by model \"%s\", not by \"%s\"",
-                       collection->path, info.model, collection->model);
-    return 0;
+    own.dim = collection->dim;
+    own.model = collection->model;
+    own.timeout_s = collection->timeout_s;
+    return vecstore_open(collection->where, mode, &own, out, err);
 }
 
-static int open_index(struct collection *collection, enum flat_mode mode,
-                      struct flat **out, struct err *err)
+/* With the mutex held. A server that is away costs its callers the timeout
+ * once, not each of them one after the other. */
+static int try_open(struct collection *collection, struct err *err)
 {
-    struct flat *index = NULL;
+    const struct vec_options as_it_is = {0};
+    int64_t now_us = clock_us();
     int rc;
 
-    rc = flat_open(collection->path, mode, collection->dim, FLAT_L2,
-                   collection->model, &index, err);
-    if (rc)
-        return rc;
-    rc = check_model(collection, index, err);
-    if (rc) {
-        flat_close(index);
-        return rc;
+    if (collection->is_remote && collection->failed_us != 0 &&
+        now_us - collection->failed_us < RETRY_US) {
+        *err = collection->failure;
+        return err->code;
     }
-    *out = index;
-    return 0;
+    rc = open_store(collection, VEC_READ, &as_it_is, &collection->store, err);
+    if (rc) {
+        collection->failure = *err;
+        collection->failed_us = clock_us();
+    }
+    return rc;
 }
 
-/* The index, up to date, or NULL in *out when there is no file yet. */
-static int get_flat(struct collection *collection, struct flat **out,
-                    struct err *err)
+/* The index, up to date, or NULL in *out when there is none yet. */
+static int get_store(struct collection *collection, struct vecstore **out,
+                     struct err *err)
 {
     struct err open_err = {0};
-    struct flat_info info;
     int rc = 0;
 
     *out = NULL;
     if (collection->dim == 0)
         return 0;
     pthread_mutex_lock(&collection->mutex);
-    if (collection->index == NULL)
-        rc = open_index(collection, FLAT_READ, &collection->index, &open_err);
-    *out = collection->index;
+    if (collection->store == NULL)
+        rc = try_open(collection, &open_err);
+    *out = collection->store;
     pthread_mutex_unlock(&collection->mutex);
     /* Absent, or its first writer has not finished the header. */
     if (rc == ERR_NOT_FOUND)
@@ -160,11 +213,123 @@ static int get_flat(struct collection *collection, struct flat **out,
         *err = open_err;
     if (rc || *out == NULL)
         return rc;
-    rc = flat_refresh(*out, err);
-    flat_info(*out, &info);
-    metrics_set(METRIC_INDEX_ITEMS, NULL, NULL, (double)info.count);
-    return rc;
+    return vecstore_refresh(*out, err);
 }
+
+/* What there is to say of the index. A search must not wait for another
+ * machine's answer to this, so `is_fresh` says who asks: somebody who wants to
+ * know how it is now, or a search. */
+static int get_info(struct collection *collection, struct vecstore *store,
+                    bool is_fresh, struct vec_info *out, struct err *err)
+{
+    int64_t now_us = clock_us();
+    bool is_known;
+    int rc;
+
+    pthread_mutex_lock(&collection->mutex);
+    is_known = collection->is_remote && collection->known_us != 0 &&
+               (!is_fresh || now_us - collection->known_us < INFO_AGE_MAX_US);
+    *out = collection->known;
+    pthread_mutex_unlock(&collection->mutex);
+    if (is_known)
+        return 0;
+    rc = vecstore_info(store, out, err);
+    if (rc)
+        return rc;
+    metrics_set(METRIC_INDEX_ITEMS, NULL, NULL, (double)out->count);
+    pthread_mutex_lock(&collection->mutex);
+    collection->known = *out;
+    collection->known_us = now_us;
+    pthread_mutex_unlock(&collection->mutex);
+    return 0;
+}
+
+static int own_info(struct collection *collection, struct collection_info *out,
+                    struct err *err)
+{
+    struct vecstore *store = NULL;
+    struct vec_info info;
+    int rc;
+
+    rc = get_store(collection, &store, err);
+    if (rc || store == NULL)
+        return rc;
+    rc = get_info(collection, store, true, &info, err);
+    if (rc)
+        return rc;
+    *out = (struct collection_info){
+        .is_open = true,
+        .type = vecindex_type_name(info.type),
+        .metric = vecindex_metric_name(info.metric),
+        .count = info.count,
+        .dim = info.dim,
+        .is_exact = info.is_exact,
+        .file_len = info.file_len,
+        .torn_len = info.torn_len,
+        .kernels = info.kernels,
+    };
+    snprintf(out->model, sizeof out->model, "%s", info.model);
+    return 0;
+}
+
+static const char *label_of(const struct vec_hit *hit)
+{
+    int i;
+
+    for (i = 0; i < hit->tag_count; i++)
+        if (strcmp(hit->tags[i].name, "label") == 0)
+            return hit->tags[i].value;
+    return "";
+}
+
+/* FAISS counts the squares, and thresholds in use were set on them. */
+static struct neighbour neighbour_of(const struct vec_hit *hit,
+                                     enum vecindex_metric metric)
+{
+    return (struct neighbour){
+        .id = hit->id,
+        .path = hit->path,
+        .label = label_of(hit),
+        .key = hit->key,
+        .distance = metric == VECINDEX_L2 ? hit->distance : 1 - hit->distance,
+    };
+}
+
+static int search_own(struct collection *collection, const float *query,
+                      int len, int k, struct arena *arena,
+                      struct neighbours *out, struct err *err)
+{
+    struct vec_query wanted = {.vector = query,
+                               .dim = len,
+                               .k = k,
+                               .nprobe = collection->nprobe,
+                               .ef_search = collection->ef_search};
+    struct neighbour *found = NULL;
+    struct vecstore *store = NULL;
+    struct vec_hits hits;
+    struct vec_info info;
+    int i, rc;
+
+    rc = get_store(collection, &store, err);
+    if (rc || store == NULL)
+        return rc;
+    rc = get_info(collection, store, false, &info, err);
+    if (rc == 0)
+        rc = vecstore_search(store, &wanted, arena, &hits, err);
+    if (rc)
+        return rc;
+    found = arena_try(arena, (size_t)hits.count, sizeof *found);
+    if (found == NULL && hits.count > 0)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %d neighbours",
+                       hits.count);
+    for (i = 0; i < hits.count; i++)
+        found[i] = neighbour_of(&hits.list[i], info.metric);
+    *out = (struct neighbours){found, hits.count, hits.is_exact,
+                               vecindex_type_name(info.type)};
+    return 0;
+}
+
+/* --- foreign -------------------------------------------------------------- */
 
 /* The foreign index, or NULL in *out when there is no file yet. */
 static int get_shelf(struct collection *collection, struct shelf **out,
@@ -176,9 +341,9 @@ static int get_shelf(struct collection *collection, struct shelf **out,
     if (collection->dim == 0)
         return 0;
     pthread_mutex_lock(&collection->mutex);
-    if (collection->shelf == NULL && file_exists(collection->path))
-        rc = shelf_open(collection->path, &collection->options, collection->dim,
-                        &collection->shelf, err);
+    if (collection->shelf == NULL && file_exists(collection->where))
+        rc = shelf_open(collection->where, &collection->foreign_options,
+                        collection->dim, &collection->shelf, err);
     *out = collection->shelf;
     pthread_mutex_unlock(&collection->mutex);
     return rc;
@@ -209,56 +374,6 @@ static int foreign_info(struct collection *collection,
     return 0;
 }
 
-int collection_info(struct collection *collection, struct collection_info *out,
-                    struct err *err)
-{
-    struct collection_info info = {.type = "Flat",
-                                   .metric = "L2",
-                                   .kernels = "",
-                                   .dim = collection->dim,
-                                   .is_exact = true};
-    struct flat *index = NULL;
-    struct flat_info flat;
-    int rc;
-
-    if (collection->is_foreign) {
-        rc = foreign_info(collection, &info, err);
-        if (rc == 0)
-            *out = info;
-        return rc;
-    }
-    rc = get_flat(collection, &index, err);
-    if (rc)
-        return rc;
-    if (index != NULL) {
-        flat_info(index, &flat);
-        info.is_open = true;
-        info.metric = flat_metric_name(flat.metric);
-        info.count = flat.count;
-        info.dim = flat.dim;
-        info.file_len = flat.file_len;
-        info.torn_len = flat.torn_len;
-        info.kernels = flat.kernels;
-        snprintf(info.model, sizeof info.model, "%s", flat.model);
-    }
-    *out = info;
-    return 0;
-}
-
-static struct neighbour neighbour_of(const struct flat_hit *hit,
-                                     enum flat_metric metric)
-{
-    return (struct neighbour){
-        .id = hit->entry.id,
-        .path = hit->entry.path,
-        .label = hit->entry.label,
-        .sha256 = hit->entry.sha256,
-        /* FAISS counts the squares, and thresholds in use were set on them. */
-        .distance =
-            metric == FLAT_L2 ? hit->distance * hit->distance : hit->distance,
-    };
-}
-
 static int search_foreign(struct collection *collection, const float *query,
                           int len, int k, struct arena *arena,
                           struct neighbours *out, struct err *err)
@@ -272,38 +387,29 @@ static int search_foreign(struct collection *collection, const float *query,
     return shelf_search(shelf, query, len, k, arena, out, err);
 }
 
-static int search_own(struct collection *collection, const float *query,
-                      int len, int k, struct arena *arena,
-                      struct neighbours *out, struct err *err)
-{
-    struct neighbour *found = NULL;
-    struct flat_hit *hits = NULL;
-    struct flat *index = NULL;
-    struct flat_info info;
-    int i, count = 0, rc;
+/* --- either --------------------------------------------------------------- */
 
-    rc = get_flat(collection, &index, err);
-    if (rc || index == NULL)
-        return rc;
-    hits = arena_try(arena, (size_t)k, sizeof *hits);
-    found = arena_try(arena, (size_t)k, sizeof *found);
-    if (hits == NULL || found == NULL)
-        return err_set(err, ERR_UNAVAILABLE, "no memory for %d neighbours", k);
-    rc = flat_search(index, query, len, k, NULL, hits, &count, err);
-    if (rc)
-        return rc;
-    flat_info(index, &info);
-    for (i = 0; i < count; i++)
-        found[i] = neighbour_of(&hits[i], info.metric);
-    *out = (struct neighbours){found, count, true};
-    return 0;
+int collection_info(struct collection *collection, struct collection_info *out,
+                    struct err *err)
+{
+    struct collection_info info = {.type = "Flat",
+                                   .metric = "L2",
+                                   .kernels = "",
+                                   .dim = collection->dim,
+                                   .is_exact = true};
+    int rc = collection->is_foreign ? foreign_info(collection, &info, err)
+                                    : own_info(collection, &info, err);
+
+    if (rc == 0)
+        *out = info;
+    return rc;
 }
 
 int collection_search(struct collection *collection, const float *query,
                       int len, int k, struct arena *arena,
                       struct neighbours *out, struct err *err)
 {
-    struct neighbours found = {.is_exact = true};
+    struct neighbours found = {.is_exact = true, .type = "Flat"};
     int rc;
 
     rc = collection->is_foreign
@@ -328,10 +434,32 @@ static int make_folder(const char *path, struct err *err)
     return file_make_dir(dir, err);
 }
 
-int collection_open_for_writing(struct collection *collection,
-                                struct flat **out, struct err *err)
+/* A server's preset is the cosine; a new index of ours counts as FAISS does,
+ * wherever it is, so that thresholds mean the same. */
+static int choose_metric(const struct collection *collection,
+                         enum vecindex_metric *out, struct err *err)
 {
-    int rc;
+    const struct vec_options as_it_is = {0};
+    struct vecstore *store = NULL;
+    struct err absent = {0};
+    int rc = open_store(collection, VEC_READ, &as_it_is, &store, &absent);
+
+    vecstore_close(store);
+    if (rc == ERR_NOT_FOUND) {
+        *out = VECINDEX_L2;
+        return 0;
+    }
+    if (rc)
+        *err = absent;
+    return rc;
+}
+
+int collection_open_store(struct collection *collection, enum vec_mode mode,
+                          const struct vec_options *options,
+                          struct vecstore **out, struct err *err)
+{
+    struct vec_options wanted = *options;
+    int rc = 0;
 
     if (collection->dim == 0)
         return err_set(err, ERR_UNPROCESSABLE,
@@ -343,7 +471,12 @@ int collection_open_for_writing(struct collection *collection,
             err, ERR_UNSUPPORTED,
             "%s is a file of FAISS, which is only read; name another "
             "index with --index, or `olho index import` it",
-            collection->path);
-    rc = make_folder(collection->path, err);
-    return rc ? rc : open_index(collection, FLAT_WRITE, out, err);
+            collection->shown);
+    if (mode == VEC_WRITE && wanted.type == VECINDEX_ANY)
+        wanted.type = collection->type;
+    if (mode == VEC_WRITE && !collection->is_remote)
+        rc = make_folder(collection->where, err);
+    else if (mode == VEC_WRITE && wanted.metric == VECINDEX_METRIC_ANY)
+        rc = choose_metric(collection, &wanted.metric, err);
+    return rc ? rc : open_store(collection, mode, &wanted, out, err);
 }

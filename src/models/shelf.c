@@ -148,13 +148,13 @@ int shelf_search(const struct shelf *shelf, const float *query, int len, int k,
             .id = hits[i].id,
             .path = path_of(shelf, hits[i].id, arena),
             .label = "",
-            .sha256 = "",
+            .key = "",
             .distance = info.metric == VECINDEX_L2 ? hits[i].distance
                                                    : 1 - hits[i].distance,
         };
         if (found[i].path == NULL)
             return err_set(err, ERR_UNAVAILABLE, "no memory for a path");
     }
-    *out = (struct neighbours){found, count, is_exact};
+    *out = (struct neighbours){found, count, is_exact, info.type_name};
     return 0;
 }

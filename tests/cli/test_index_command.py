@@ -165,11 +165,24 @@ def check_torn(room, clothing, left):
 
 @pytest.mark.parametrize("cut, left", [(1, 3), (63, 3), (100, 2), (2000, 2)])
 def test_a_torn_tail_is_cut_off_and_reported(room, clothing, cut, left):
-    """The last 64 bytes only say that the rest is durable."""
+    """The last 64 bytes only say that the rest is durable. An addition that
+    was killed has left no checkpoint behind."""
     assert room.run("index", "add", *clothing[:3]).returncode == 0
     path = room.data / "index.olho"
     path.write_bytes(path.read_bytes()[:-cut])
+    (room.data / "index.olho.checkpoint").unlink()
     check_torn(room, clothing, left)
+
+
+@pytest.mark.parametrize("cut", [100, 2000, 16000])
+def test_a_file_without_what_its_checkpoint_knows_is_refused(room, clothing,
+                                                             cut):
+    assert room.run("index", "add", *clothing[:3]).returncode == 0
+    path = room.data / "index.olho"
+    path.write_bytes(path.read_bytes()[:-cut])
+    for command in (["info"], ["check"], ["add", clothing[4]]):
+        done = room.run("index", *command)
+        assert done.returncode == 1 and "is cut" in done.stderr, done
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 4096, b"\0", b"ENTR", b"\xff" * 999])
@@ -180,16 +193,22 @@ def test_bytes_that_never_were_a_record_are_cut_off(room, clothing, tail):
     check_torn(room, clothing, 3)
 
 
+@pytest.mark.parametrize("has_checkpoint", [True, False])
 @pytest.mark.parametrize("place", [4, 300, 1000, 5000])
-def test_a_damaged_index_is_refused_and_not_overwritten(room, clothing, place):
+def test_a_damaged_index_is_refused_and_not_overwritten(room, clothing, place,
+                                                        has_checkpoint):
+    """What a checkpoint covers is looked at when it is used."""
     for photo in clothing[:3]:
         assert room.run("index", "add", photo).returncode == 0
     path = room.data / "index.olho"
     data = bytearray(path.read_bytes())
     data[place] ^= 0x55
     path.write_bytes(data)
-    for command in (["index", "info"], ["index", "add", clothing[4]],
-                    ["similar", clothing[0]]):
+    commands = [["index", "check"], ["similar", clothing[0]]]
+    if not has_checkpoint:
+        (room.data / "index.olho.checkpoint").unlink()
+        commands += [["index", "info"], ["index", "add", clothing[4]]]
+    for command in commands:
         done = room.run(*command)
         assert done.returncode == 1, (command, done)
         assert "index.olho" in done.stderr

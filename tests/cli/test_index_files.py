@@ -17,8 +17,8 @@ def rows(count=40, dim=5):
 
 def search(room, name, queries, *flags):
     np.save(room.work / "queries.npy", queries)
-    done = room.run("index", "search", name, "--vectors", "queries.npy",
-                    *flags)
+    done = room.run("index", "search", name, "--json", "--vector",
+                    "queries.npy", *flags)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -99,7 +99,7 @@ def test_bad_flags_are_named(room, flags, part):
 
 def test_queries_of_another_length_are_refused(room):
     np.save(room.work / "queries.npy", rows(2, 4))
-    done = room.run("index", "search", VECTORS / "flat_l2.faiss", "--vectors",
+    done = room.run("index", "search", VECTORS / "flat_l2.faiss", "--vector",
                     "queries.npy")
     assert done.returncode == 2
     assert "the query has 4 values; the index has 5" in done.stderr

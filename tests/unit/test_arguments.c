@@ -56,6 +56,28 @@ TEST(arguments_know_commands_of_two_words)
     arguments_release(&arguments);
 }
 
+TEST(arguments_give_a_flag_as_often_as_it_was_given)
+{
+    struct arguments arguments;
+    struct err err = {0};
+    int at = 0;
+
+    CHECK_OK(read_line(&arguments, &err,
+                       (const char *const[WORDS_MAX]){"index", "remove", "--id",
+                                                      "7", "--key=a", "--id=9",
+                                                      "--id", ""}),
+             err);
+    CHECK_TEXT(arguments_next(&arguments, "id", &at), "7");
+    CHECK_TEXT(arguments_next(&arguments, "id", &at), "9");
+    CHECK_TEXT(arguments_next(&arguments, "id", &at), "");
+    CHECK(arguments_next(&arguments, "id", &at) == NULL);
+    CHECK(arguments_next(&arguments, "id", &at) == NULL);
+    CHECK_TEXT(arguments_flag(&arguments, "key"), "a");
+    CHECK_TEXT(arguments_flag(&arguments, "id"), "");
+    CHECK(arguments_flag(&arguments, "where") == NULL);
+    arguments_release(&arguments);
+}
+
 TEST(arguments_take_the_flag_over_the_environment)
 {
     struct arguments arguments;

@@ -65,14 +65,21 @@ static int classify(struct bench *bench, int similar_k, struct answer *out,
 static void add_entry(struct bench *bench, const float *embedding,
                       const char *path)
 {
-    struct flat *index = NULL;
+    const struct vec_options options = {0};
+    const struct vec_tag label = {"label", "cat"};
+    const struct vec_entry entry = {.id = VEC_ID_NEW,
+                                    .vector = embedding,
+                                    .path = path,
+                                    .tags = &label,
+                                    .tag_count = 1};
+    struct vecstore *store = NULL;
     struct err err = {0};
 
-    CHECK_OK(
-        collection_open_for_writing(bench->version->collection, &index, &err),
-        err);
-    CHECK_OK(flat_add(index, embedding, path, "", "label", NULL, &err), err);
-    flat_close(index);
+    CHECK_OK(collection_open_store(bench->version->collection, VEC_WRITE,
+                                   &options, &store, &err),
+             err);
+    CHECK_OK(vecstore_add(store, &entry, 1, NULL, &err), err);
+    vecstore_close(store);
 }
 
 TEST(classify_knows_a_cat)
@@ -105,6 +112,7 @@ TEST(classify_sees_what_is_added_while_it_serves)
     CHECK_OK(classify(&bench, 3, &again, &err), err);
     CHECK_INT(again.hit_count, 1);
     CHECK_TEXT(again.hits[0].path, "cat.jpg");
+    CHECK_TEXT(again.hits[0].label, "cat");
     CHECK_NEAR(again.hits[0].distance, 0, 1e-5);
     add_entry(&bench, answer.embedding, "twin.jpg");
     CHECK_OK(classify(&bench, 3, &again, &err), err);
@@ -116,15 +124,16 @@ TEST(classify_answers_without_a_search_when_the_index_is_of_another_model)
 {
     struct bench bench;
     struct answer answer;
-    struct flat *index = NULL;
+    struct vec_options options = {.model = "other 1"};
+    struct vecstore *store = NULL;
     struct err err = {0};
 
     bench_open(&bench);
-    CHECK_OK(flat_open(collection_path(bench.version->collection), FLAT_WRITE,
-                       bench.version->bundle->embedding_len, FLAT_L2, "other 1",
-                       &index, &err),
+    options.dim = bench.version->bundle->embedding_len;
+    CHECK_OK(vecstore_open(collection_path(bench.version->collection),
+                           VEC_WRITE, &options, &store, &err),
              err);
-    flat_close(index);
+    vecstore_close(store);
     CHECK_OK(classify(&bench, 3, &answer, &err), err);
     CHECK_INT(answer.hit_count, 0);
     CHECK_HAS(answer.index_error, "other 1");

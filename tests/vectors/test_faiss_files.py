@@ -47,8 +47,8 @@ def write(room, index, name="from.faiss"):
 
 def search(room, name, *flags, k=K):
     """Ids and distances by `olho index search`, and whether it was exact."""
-    done = room.run("index", "search", name, "--vectors", "queries.npy",
-                    "--k", k, *flags)
+    done = room.run("index", "search", name, "--json", "--vector",
+                    "queries.npy", "--k", k, *flags)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["query"] for row in found] == list(range(QUERIES))
