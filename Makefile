@@ -132,6 +132,11 @@ $(BUILD)/bench-image: $(BUILD)/obj/bench/image.o $(LIB_OBJ) $(PROTO_OBJ) \
 	@echo "  LINK  $@"
 	$(Q)$(LINK)
 
+$(BUILD)/bench-vectors: $(BUILD)/obj/bench/vectors/driver.o $(LIB_OBJ) \
+    $(PROTO_OBJ) $(BUILD)/linked
+	@echo "  LINK  $@"
+	$(Q)$(LINK)
+
 vpath %.proto $(sort $(dir $(PROTO)))
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(BUILD)/gen
@@ -164,7 +169,8 @@ $(BUILD)/compiled $(BUILD)/linked $(BUILD)/placed: FORCE
 $(ORT_HEADER):
 	@tools/fetch-onnxruntime build
 
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(BUILD)/obj/bench/image.d
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) \
+    $(BUILD)/obj/bench/image.d $(BUILD)/obj/bench/vectors/driver.d
 
 # --- run -------------------------------------------------------------------
 serve: ## install what is missing, build, and serve on 127.0.0.1
@@ -237,6 +243,11 @@ bench: ## side by side with other servers (takes long)
 	@tools/setup bench $(BUILD)
 	@$(MAKE) -j$(JOBS) $(BUILD)/olho
 	@BUILD=$(BUILD) bench/run $(ARGS)
+
+bench-vectors: ## beside other vector libraries (takes long)
+	@tools/setup bench $(BUILD)
+	@$(MAKE) -j$(JOBS) $(BUILD)/bench-vectors
+	@BUILD=$(BUILD) bench/vectors/run $(ARGS)
 
 REFERENCE_PYTHON := $(BUILD)/reference/venv/bin/python
 
@@ -325,5 +336,5 @@ clean: ## remove what was built, but not what was fetched
 
 FORCE:
 .PHONY: all serve test test-programs unit torture http contract proof asan tsan fuzz \
-    fuzz-programs cover bench reference lint fmt docs help install uninstall \
+    fuzz-programs cover bench bench-vectors reference lint fmt docs help install uninstall \
     clean print-flags print-sources print-docs FORCE
