@@ -17,6 +17,7 @@
 enum {
     SCAN_PART = 512, /* one removed in so many: every list is looked at */
     DEAD_MAX = 64,   /* removed slots that one repair goes through */
+    FRESH_MIN = 8, /* of what is met through them: the nearest are candidates */
     ADOPT_COUNT = 2, /* links to a slot that had none */
     MEND_ROUNDS = 4,
 };
@@ -208,6 +209,20 @@ static void gather_far(struct repair *repair, int32_t slot, int level,
     }
 }
 
+/* Of what was met, the nearest: some for each link that is to be replaced. */
+static void keep_nearest(struct graph_builder *builder, struct gathered *out)
+{
+    int max = FRESH_MIN + 2 * (out->old_count - out->kept_count), i;
+    int count = out->count - out->kept_count;
+
+    if (count <= max)
+        return;
+    graph_set_choices(builder, out->slots + out->kept_count, count);
+    for (i = 0; i < max; i++)
+        out->slots[out->kept_count + i] = graph_key_slot(builder->choices[i]);
+    out->count = out->kept_count + max;
+}
+
 static void relink(struct repair *repair, int32_t slot, int level)
 {
     struct graph *graph = repair->graph;
@@ -222,6 +237,7 @@ static void relink(struct repair *repair, int32_t slot, int level)
     codes_query_move(graph->codes, builder->self, slot);
     if (gathered.count < width / 2)
         gather_far(repair, slot, level, &gathered);
+    keep_nearest(builder, &gathered);
     graph_set_choices(builder, gathered.slots, gathered.count);
     count = graph_choose(builder, slot, width, gathered.old_count, chosen);
     graph_set_links(graph, slot, level, chosen, count);

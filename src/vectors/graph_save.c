@@ -3,8 +3,6 @@
  * Every checksum is verified before this; what is checked here is that no
  * number leads outside, so that a walk over a file that lies ends somewhere
  * too. */
-#include <assert.h>
-
 #include "base/mem.h"
 #include "vectors/graph_parts.h"
 
@@ -79,10 +77,12 @@ static int check_head(const struct head *head, const struct codes *codes,
     return 0;
 }
 
+/* Rows of upper lists are given out in the order of the slots, so no two slots
+ * share one: a link of another level could come into it. */
 static int check_nodes(const struct graph *graph, const struct head *head,
                        struct err *err)
 {
-    int64_t slot;
+    int64_t slot, upper_count = 0;
 
     for (slot = 0; slot < head->count; slot++) {
         const struct graph_node *node = graph_node(graph, slot);
@@ -90,12 +90,14 @@ static int check_nodes(const struct graph *graph, const struct head *head,
         if (node->levels == 0)
             continue;
         if (node->levels < 0 || node->levels > GRAPH_LEVELS_MAX ||
-            node->upper < 0 ||
-            node->upper + (int64_t)node->levels - 1 > head->upper_count)
+            node->upper < upper_count)
             return is_wrong("a slot with wrong levels", err);
+        upper_count = (int64_t)node->upper + node->levels - 1;
         if (head->entry == SLOT_NONE)
             return is_wrong("slots and no entry", err);
     }
+    if (upper_count > head->upper_count)
+        return is_wrong("more levels than lists", err);
     if (head->entry != SLOT_NONE && graph_node(graph, head->entry)->levels < 1)
         return is_wrong("an entry that is not in it", err);
     return 0;
