@@ -163,15 +163,27 @@ def check_torn(room, clothing, left):
     assert room.run("index", "add", clothing[6]).stderr == ""
 
 
-@pytest.mark.parametrize("cut, left", [(1, 3), (63, 3), (100, 2), (2000, 2)])
-def test_a_torn_tail_is_cut_off_and_reported(room, clothing, cut, left):
-    """The last 64 bytes only say that the rest is durable. An addition that
-    was killed has left no checkpoint behind."""
+@pytest.mark.parametrize("whole, more", [(2, 1), (2, 64), (2, 700), (1, 63),
+                                         (1, 5000)])
+def test_a_torn_tail_is_cut_off_and_reported(room, clothing, whole, more):
+    """`whole` additions and some bytes of the next. One that was killed has
+    left no checkpoint behind."""
+    path = room.data / "index.olho"
+    lengths = [0]
+    for photo in clothing[:3]:
+        assert room.run("index", "add", photo).returncode == 0
+        lengths.append(path.stat().st_size)
+    path.write_bytes(path.read_bytes()[:lengths[whole] + more])
+    (room.data / "index.olho.checkpoint").unlink()
+    check_torn(room, clothing, whole)
+
+
+def test_a_batch_that_was_cut_is_gone_whole(room, clothing):
     assert room.run("index", "add", *clothing[:3]).returncode == 0
     path = room.data / "index.olho"
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(path.read_bytes()[:-2000])
     (room.data / "index.olho.checkpoint").unlink()
-    check_torn(room, clothing, left)
+    check_torn(room, clothing, 0)
 
 
 @pytest.mark.parametrize("cut", [100, 2000, 16000])
