@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "flat_fixture.h"
+#include "vecs_fixture.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -67,7 +67,7 @@ static int write_samples(const char *path, size_t step, struct err *err)
 
 static const char *make_file(void)
 {
-    const char *path = fixture_file("c");
+    const char *path = vecs_file("c");
     struct err err = {0};
 
     fill_pattern(0);
@@ -114,7 +114,7 @@ static void check_refused(const char *path, enum err_code code,
 TEST(checkpoint_gives_back_what_was_put_into_it)
 {
     const size_t steps[] = {1, 7, 4096, 65536, 70000, 1 << 20};
-    const char *path = fixture_file("c");
+    const char *path = vecs_file("c");
     struct err err = {0};
     size_t i;
 
@@ -127,7 +127,7 @@ TEST(checkpoint_gives_back_what_was_put_into_it)
 
 TEST(checkpoint_without_sections_is_fine)
 {
-    const char *path = fixture_file("c");
+    const char *path = vecs_file("c");
     struct checkpoint_writer *writer = NULL;
     struct checkpoint *checkpoint = NULL;
     struct err err = {0};
@@ -220,7 +220,7 @@ static void poke(FILE *file, size_t at, int byte)
 TEST(checkpoint_refuses_a_flipped_bit_wherever_it_is)
 {
     const char *path = make_file();
-    size_t len = fixture_read(path, good, sizeof good), i;
+    size_t len = vecs_read(path, good, sizeof good), i;
     FILE *file = fopen(path, "r+b");
 
     CHECK(file != NULL);
@@ -237,13 +237,13 @@ TEST(checkpoint_refuses_a_flipped_bit_wherever_it_is)
 TEST(checkpoint_names_the_section_and_the_byte_of_damage)
 {
     const char *path = make_file();
-    size_t len = fixture_read(path, good, sizeof good);
+    size_t len = vecs_read(path, good, sizeof good);
     /* Behind the header lie ONE_, PAGE, MORE (2 pages), PIEC, LONG. */
     size_t at = CHECKPOINT_HEADER_LEN + (1 + 1 + 2 + 16) * 4096;
 
     memcpy(bad, good, len);
     bad[at + CHECKPOINT_PIECE_LEN + 17] ^= 4;
-    fixture_write(path, bad, len);
+    vecs_write(path, bad, len);
     check_refused(path, ERR_CORRUPT, "section LONG");
     check_refused(path, ERR_CORRUPT, "between bytes 151552 and 217088");
 }
@@ -251,24 +251,24 @@ TEST(checkpoint_names_the_section_and_the_byte_of_damage)
 TEST(checkpoint_refuses_a_file_cut_anywhere)
 {
     const char *path = make_file();
-    size_t len = fixture_read(path, good, sizeof good), cut;
+    size_t len = vecs_read(path, good, sizeof good), cut;
 
     for (cut = 0; cut < len; cut += cut < 8192 ? 61 : 4099) {
-        fixture_write(path, good, cut);
+        vecs_write(path, good, cut);
         check_refused(path, ERR_CORRUPT, "checkpoint");
     }
-    fixture_write(path, good, len - 1);
+    vecs_write(path, good, len - 1);
     check_refused(path, ERR_CORRUPT, "cut");
     memcpy(bad, good, len);
     memset(bad + len, 0, 100);
-    fixture_write(path, bad, len + 100);
+    vecs_write(path, bad, len + 100);
     check_refused(path, ERR_CORRUPT, "byte");
 }
 
 TEST(checkpoint_refuses_pieces_that_changed_places)
 {
     const char *path = make_file();
-    size_t len = fixture_read(path, good, sizeof good);
+    size_t len = vecs_read(path, good, sizeof good);
     size_t one = CHECKPOINT_HEADER_LEN + 4 * 4096;
     size_t other = one + CHECKPOINT_PIECE_LEN;
     size_t crcs = len - CHECKPOINT_FOOTER_LEN - 7 * sizeof(uint32_t);
@@ -276,19 +276,19 @@ TEST(checkpoint_refuses_pieces_that_changed_places)
     memcpy(bad, good, len);
     memcpy(bad + one, good + other, CHECKPOINT_PIECE_LEN);
     memcpy(bad + other, good + one, CHECKPOINT_PIECE_LEN);
-    fixture_write(path, bad, len);
+    vecs_write(path, bad, len);
     check_refused(path, ERR_CORRUPT, "section PIEC");
     /* Nor do their checksums help when they change places with them. */
     memcpy(bad + crcs + 3 * 4, good + crcs + 4 * 4, 4);
     memcpy(bad + crcs + 4 * 4, good + crcs + 3 * 4, 4);
-    fixture_write(path, bad, len);
+    vecs_write(path, bad, len);
     check_refused(path, ERR_CORRUPT, "table");
 }
 
 TEST(checkpoint_refuses_a_newer_version_by_its_number)
 {
     const char *path = make_file();
-    size_t len = fixture_read(path, good, sizeof good);
+    size_t len = vecs_read(path, good, sizeof good);
     struct checkpoint_header header;
 
     memcpy(&header, good, sizeof header);
@@ -296,21 +296,21 @@ TEST(checkpoint_refuses_a_newer_version_by_its_number)
     header.crc =
         hash_crc32c(0, &header, offsetof(struct checkpoint_header, crc));
     memcpy(good, &header, sizeof header);
-    fixture_write(path, good, len);
+    vecs_write(path, good, len);
     check_refused(path, ERR_UNSUPPORTED, "version 7");
 }
 
 TEST(checkpoint_refuses_what_is_not_there_or_no_file)
 {
-    check_refused(fixture_file("absent"), ERR_NOT_FOUND, "absent");
+    check_refused(vecs_file("absent"), ERR_NOT_FOUND, "absent");
     check_refused(test_dir(), ERR_INVALID, "is not a file");
-    fixture_write(fixture_file("text"), pattern, 100);
-    check_refused(fixture_file("text"), ERR_CORRUPT, "100 bytes");
+    vecs_write(vecs_file("text"), pattern, 100);
+    check_refused(vecs_file("text"), ERR_CORRUPT, "100 bytes");
 }
 
 TEST(checkpoint_of_many_pieces_names_the_first_that_is_damaged)
 {
-    const char *path = fixture_file("c");
+    const char *path = vecs_file("c");
     struct checkpoint_writer *writer = NULL;
     struct err err = {0};
     size_t i, piece_count = (20 << 20) / CHECKPOINT_PIECE_LEN;
@@ -364,8 +364,8 @@ TEST(checkpoint_leaves_the_old_one_when_the_disk_is_full)
         CHECK_ERR(rc, ERR_IO);
         CHECK_HAS(err.text, "cannot write checkpoint");
         check_samples(path);
-        CHECK(!file_exists(fixture_file("c.new")));
-        path = fixture_file("c");
+        CHECK(!file_exists(vecs_file("c.new")));
+        path = vecs_file("c");
     }
     signal(SIGXFSZ, SIG_DFL);
 }
@@ -376,22 +376,22 @@ TEST(checkpoint_writes_over_what_a_killed_writer_left)
     struct err err = {0};
 
     fill_pattern(0);
-    fixture_write(fixture_file("c.new"), pattern, sizeof pattern);
-    CHECK_OK(write_samples(fixture_file("c"), 1000, &err), err);
-    check_samples(fixture_file("c"));
-    CHECK(!file_exists(fixture_file("c.new")));
-    CHECK_OK(checkpoint_begin(fixture_file("c"), &writer, &err), err);
+    vecs_write(vecs_file("c.new"), pattern, sizeof pattern);
+    CHECK_OK(write_samples(vecs_file("c"), 1000, &err), err);
+    check_samples(vecs_file("c"));
+    CHECK(!file_exists(vecs_file("c.new")));
+    CHECK_OK(checkpoint_begin(vecs_file("c"), &writer, &err), err);
     checkpoint_start(writer, "HALF");
     checkpoint_put(writer, pattern, 100000);
     checkpoint_abandon(writer);
-    check_samples(fixture_file("c"));
-    CHECK(!file_exists(fixture_file("c.new")));
+    check_samples(vecs_file("c"));
+    CHECK(!file_exists(vecs_file("c.new")));
     checkpoint_abandon(NULL);
 }
 
 TEST(checkpoint_takes_no_more_sections_than_it_can_name)
 {
-    const char *path = fixture_file("c");
+    const char *path = vecs_file("c");
     struct checkpoint_writer *writer = NULL;
     struct err err = {0};
     char name[8];

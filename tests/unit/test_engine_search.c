@@ -448,3 +448,148 @@ TEST(list_copies_a_store_page_by_page_in_the_order_of_ids)
               ERR_INVALID);
     close_and_drop(store);
 }
+
+/* --- beside FAISS, and at the limits ---------------------------------- */
+
+/* The file has, little-endian: "FLATREF1", int32 n, d, queries, k, then n x d
+ * and queries x d numbers as int8 (to be divided by 64), then for L2 and for
+ * IP queries x k ids as int32 and distances as float32: Euclidean ones, and 1 -
+ * the inner product. */
+struct reference {
+    char magic[8];
+    int32_t n, d, query_count, k;
+    int8_t numbers[];
+};
+
+static void read_row(const struct reference *reference, int number, float *out)
+{
+    int i;
+
+    for (i = 0; i < reference->d; i++)
+        out[i] = (float)reference->numbers[number * reference->d + i] / 64.0F;
+}
+
+static void check_reference(const struct reference *reference,
+                            enum vecindex_metric metric, const int32_t *ids,
+                            const float *distances)
+{
+    struct vecstore *store =
+        vecs_open(vecs_file(metric == VECINDEX_L2 ? "l2" : "ip"), VEC_WRITE,
+                  reference->d, metric);
+    float *rows =
+        mem_new(sizeof *rows * (size_t)reference->n * (size_t)reference->d);
+    struct vec_entry *entries = mem_new(sizeof *entries * (size_t)reference->n);
+    float vector[VECS_DIM_MAX];
+    struct vec_query query = {
+        .vector = vector, .dim = reference->d, .k = reference->k};
+    struct vec_hits hits;
+    struct err err = {0};
+    int i, j;
+
+    for (i = 0; i < reference->n; i++) {
+        entries[i] = (struct vec_entry){.id = VEC_ID_NEW,
+                                        .vector = rows + i * reference->d};
+        read_row(reference, i, rows + i * reference->d);
+    }
+    CHECK_OK(vecstore_add(store, entries, reference->n, NULL, &err), err);
+    for (i = 0; i < reference->query_count; i++) {
+        read_row(reference, reference->n + i, vector);
+        CHECK_OK(vecstore_search(store, &query, vecs_arena(), &hits, &err),
+                 err);
+        CHECK_INT(hits.count, reference->k);
+        for (j = 0; j < hits.count; j++, distances++) {
+            double distance = (double)hits.list[j].distance;
+
+            CHECK_INT(hits.list[j].id, *ids++);
+            CHECK_NEAR(metric == VECINDEX_L2 ? sqrt(distance) : 1 - distance,
+                       *distances, 1e-5 * (1 + fabs((double)*distances)));
+        }
+    }
+    mem_free(entries);
+    mem_free(rows);
+    vecstore_close(store);
+}
+
+TEST(search_answers_as_faiss_does)
+{
+    static _Alignas(8) uint8_t bytes[1 << 17];
+    const struct reference *reference = (const void *)bytes;
+    size_t len =
+        vecs_read(test_data("flat_reference.bin"), bytes, sizeof bytes);
+    size_t number_count, hit_count;
+    const uint8_t *place = (const uint8_t *)reference->numbers;
+
+    CHECK(len > sizeof *reference);
+    CHECK(memcmp(reference->magic, "FLATREF1", 8) == 0);
+    CHECK(reference->d <= VECS_DIM_MAX && reference->n <= VEC_BATCH_MAX);
+    number_count =
+        (size_t)(reference->n + reference->query_count) * (size_t)reference->d;
+    hit_count = (size_t)(reference->query_count * reference->k);
+    CHECK_INT(len, sizeof *reference + number_count + 16 * hit_count);
+    CHECK_INT(number_count % 4, 0);
+    place += number_count;
+    check_reference(reference, VECINDEX_L2,
+                    (const int32_t *)(const void *)place,
+                    (const float *)(const void *)(place + 4 * hit_count));
+    place += 8 * hit_count;
+    check_reference(reference, VECINDEX_IP,
+                    (const int32_t *)(const void *)place,
+                    (const float *)(const void *)(place + 4 * hit_count));
+}
+
+TEST(search_keeps_huge_vectors_apart_without_overflow)
+{
+    static const float up[] = {2e18F, 2e18F}, down[] = {-2e18F, -2e18F};
+    static const struct vec_entry entries[] = {{.id = 1, .vector = down},
+                                               {.id = 2, .vector = up}};
+    const struct vec_query query = {.vector = up, .dim = 2, .k = 2};
+    enum vec_storage storage;
+
+    for (storage = VEC_FLOAT32; storage <= VEC_INT8; storage++) {
+        const struct vec_options options = {
+            .dim = 2, .metric = VECINDEX_L2, .storage = storage};
+        struct vecstore *store = NULL;
+        struct vec_hits hits;
+        struct err err = {0};
+
+        CHECK_OK(vecstore_open(vecs_file("x.olho"), VEC_WRITE, &options, &store,
+                               &err),
+                 err);
+        CHECK_OK(vecstore_add(store, entries, 2, NULL, &err), err);
+        CHECK_OK(vecstore_search(store, &query, vecs_arena(), &hits, &err),
+                 err);
+        CHECK_INT(hits.count, 2);
+        CHECK_INT(hits.list[0].id, 2);
+        CHECK_NEAR(hits.list[0].distance, 0, 1e31);
+        CHECK_NEAR(hits.list[1].distance, 3.2e37, 1e33);
+        close_and_drop(store);
+    }
+}
+
+TEST(search_takes_the_longest_vectors_there_may_be)
+{
+    static float vector[VEC_DIM_MAX], other[VEC_DIM_MAX];
+    struct vecstore *store =
+        vecs_open(vecs_file("x.olho"), VEC_WRITE, VEC_DIM_MAX, VECINDEX_COSINE);
+    const struct vec_entry entries[] = {{.id = 1, .vector = other},
+                                        {.id = 2, .vector = vector}};
+    const struct vec_query query = {
+        .vector = vector, .dim = VEC_DIM_MAX, .k = 2};
+    struct vec_hits hits;
+    struct err err = {0};
+    int i;
+
+    for (i = 0; i < VEC_DIM_MAX; i++) {
+        vector[i] = (float)(i % 17) - 8;
+        other[i] = (float)(i % 23) - 11;
+    }
+    CHECK_OK(vecstore_add(store, entries, 2, NULL, &err), err);
+    vecstore_close(store);
+    store = vecs_open(vecs_file("x.olho"), VEC_READ, 0, VECINDEX_METRIC_ANY);
+    CHECK_OK(vecstore_search(store, &query, vecs_arena(), &hits, &err), err);
+    CHECK_INT(hits.count, 2);
+    CHECK_INT(hits.list[0].id, 2);
+    CHECK_NEAR(hits.list[0].distance, 1, 1e-5);
+    CHECK_NEAR(hits.list[1].distance, 0, 0.05);
+    vecstore_close(store);
+}
