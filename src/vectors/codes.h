@@ -119,7 +119,8 @@ MUST_CHECK int codes_rerank(const struct codes *codes,
 
 /* Offers the exact nearest of the slots begin..end-1 that pass the filter and
  * are not farther than `limit`: what looking at every float32 row would offer.
- * On up to `thread_count` threads. ERR_UNAVAILABLE, ERR_CORRUPT. */
+ * On up to `thread_count` threads, fewer when there is little to look at.
+ * ERR_UNAVAILABLE, ERR_CORRUPT. */
 MUST_CHECK int codes_scan(const struct codes *codes,
                           const struct codes_query *query, int64_t begin,
                           int64_t end, const struct slot_filter *filter,

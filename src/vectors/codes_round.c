@@ -19,8 +19,11 @@ static float largest(const float *row, int dim)
     float max = 0;
     int i;
 
-    for (i = 0; i < dim; i++)
-        max = fmaxf(max, fabsf(dot_load(row + i)));
+    for (i = 0; i < dim; i++) {
+        float size = fabsf(dot_load(row + i));
+
+        max = size > max ? size : max;
+    }
     return max;
 }
 
@@ -37,19 +40,18 @@ static float length(const float *row, int dim)
     return (float)(sqrt(square) * up);
 }
 
-/* To whole numbers of that range, ties to even. */
+/* To whole numbers of that range. */
 static int round_to(double value, int max)
 {
-    double code = nearbyint(value);
+    int code = (int)(value < 0 ? value - 0.5 : value + 0.5);
 
-    return code > max ? max : code < -max ? -max : (int)code;
+    return code > max ? max : code < -max ? -max : code;
 }
 
-/* Puts one value, divided by `step`, and gives what was put. */
-static double put_value(enum vec_storage storage, double value, double step,
-                        void *code, int i)
+/* Puts one value, as parts of a step, and gives what was put. */
+static double put_value(enum vec_storage storage, double parts, void *code,
+                        int i)
 {
-    double parts = step > 0 ? value / step : 0;
     uint16_t half;
 
     if (storage == VEC_INT8) {
@@ -86,7 +88,7 @@ void codes_round(const struct codes *codes, const float *row, void *code,
     enum vec_storage storage = codes->options.storage;
     int i, dim = codes->options.dim;
     float len = length(row, dim), step;
-    double unit = 1, cross = 0, square = 0, gap = 0;
+    double per_step, unit = 1, cross = 0, square = 0, gap = 0;
 
     out->len = len;
     if (codes->options.metric == VECINDEX_COSINE) {
@@ -101,9 +103,10 @@ void codes_round(const struct codes *codes, const float *row, void *code,
         return;
     memset(code, 0, codes->stride);
     step = step_of(storage, (float)((double)largest(row, dim) * unit));
+    per_step = step > 0 ? 1 / (double)step : 0;
     for (i = 0; i < dim; i++) {
         double value = (double)dot_load(row + i) * unit;
-        double put = put_value(storage, value, (double)step, code, i);
+        double put = put_value(storage, value * per_step, code, i);
 
         cross += value * put;
         square += put * put;
@@ -138,7 +141,7 @@ void codes_round_query(const struct codes *codes, const float *vector,
 {
     int i, dim = codes->options.dim;
     int16_t *wide = query->values;
-    double gap = 0, square = 0;
+    double gap = 0, square = 0, scale, per_step;
 
     query->len = length(vector, dim);
     query->code_len = query->len;
@@ -151,11 +154,12 @@ void codes_round_query(const struct codes *codes, const float *vector,
         return;
     }
     query->scale = (float)(wide_step(codes, vector) * up);
+    scale = (double)query->scale;
+    per_step = scale > 0 ? 1 / scale : 0;
     for (i = 0; i < dim; i++) {
-        double value = (double)vector[i], scale = (double)query->scale;
-        double put;
+        double value = (double)vector[i], put;
 
-        wide[i] = (int16_t)round_to(scale > 0 ? value / scale : 0, WIDE_MAX);
+        wide[i] = (int16_t)round_to(value * per_step, WIDE_MAX);
         put = scale * wide[i];
         square += put * put;
         gap += (value - put) * (value - put);

@@ -12,6 +12,9 @@
 #include "vectors/codes_parts.h"
 #include "vectors/parallel.h"
 
+/* Bytes of rows for which another thread is worth its start. */
+enum { THREAD_LEN = 8 << 20 };
+
 /* Rows that a thread takes at once. */
 enum { PART_LEN = BLOCK_ROWS / 4, KEPT_MIN = 256, BATCH = 16 };
 
@@ -320,6 +323,17 @@ static int end_parts(struct scan *scan, int thread_count, float limit,
     return rc;
 }
 
+/* Starting a thread takes some 50 us, in which one looks at 1 MB. */
+static int threads_for(const struct codes *codes, int64_t count, int wanted)
+{
+    int64_t row_len = codes->stride > 0
+                          ? (int64_t)codes->stride
+                          : codes->options.dim * (int64_t)sizeof(float);
+    int64_t most = 1 + count * row_len / THREAD_LEN;
+
+    return wanted < most ? wanted : (int)most;
+}
+
 int codes_scan(const struct codes *codes, const struct codes_query *query,
                int64_t begin, int64_t end, const struct slot_filter *filter,
                float limit, int thread_count, struct nearest *nearest,
@@ -334,6 +348,7 @@ int codes_scan(const struct codes *codes, const struct codes_query *query,
 
     if (begin >= end)
         return 0;
+    thread_count = threads_for(codes, end - begin, thread_count);
     if (nearest->count == nearest->k)
         lower_limit(&scan, nearest->hits[0].distance);
     rc = begin_parts(&scan, thread_count, nearest->k, err);

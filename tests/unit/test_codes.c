@@ -400,7 +400,8 @@ TEST(codes_scan_adds_to_what_was_found_before)
 
 TEST(codes_scan_finds_the_same_on_several_threads)
 {
-    enum { MANY = 2 * BLOCK_ROWS + 100, DIM = 6 };
+    /* Enough for a second thread with every storage. */
+    enum { MANY = 2 * BLOCK_ROWS + 100, DIM = 300 };
     float *rows = hard_rows(MANY, DIM, 5), *queries = make_rows(4, DIM, 6);
     size_t s;
     int i, j;
