@@ -554,7 +554,8 @@ static int load_tag(struct slot_tags *tags, struct saved *saved, int64_t count,
         return fail_saved(err);
     if (len > 0) {
         tag->first.slots = saved->slots;
-        tag->first.cap = tag->count = len;
+        tag->first.cap = len;
+        tag->count = len;
     }
     saved->names += (int64_t)sizeof len + step;
     saved->names_len -= (int64_t)sizeof len + step;

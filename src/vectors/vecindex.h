@@ -7,7 +7,7 @@
  *     rc = vecindex_open("embeddings.faiss", &options, &index, err);
  *     rc = vecindex_search(index, &query, hits, &count, &is_exact, err);
  *
- * The collection that images are added to is another thing: vectors/flat.h.
+ * A set that changes while it is searched is another thing: vectors/vecstore.h.
  * Thread-safe: after open or build nothing changes, and searches run beside
  * each other. */
 #ifndef OLHO_VECTORS_VECINDEX_H
