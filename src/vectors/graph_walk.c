@@ -212,6 +212,8 @@ static int follow(struct graph_walk *walk, const struct codes_query *query,
         if (graph_walk_visit(walk, link))
             fresh[count++] = link;
     }
+    if (count == 0)
+        return walk->met_max;
     codes_distances(graph->codes, query, fresh, count, distances);
     first = walk->met_max;
     for (i = 0; i < count; i++) {
