@@ -249,8 +249,11 @@ int milvus_run(struct milvus_link *link, const struct milvus_call *call,
             err_wrap(err, "%s at Milvus", call->method);
     }
     mem_free((void *)(uintptr_t)packed.data);
-    if (rc == 0)
+    if (rc == 0) {
         rc = unpack(link, call, buf_bytes(&answer.message), out, err);
+        if (rc)
+            out->fate = GRPC_PERHAPS;
+    }
     grpc_answer_release(&answer);
     if (rc)
         return rc;

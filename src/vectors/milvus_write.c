@@ -282,8 +282,11 @@ static int send_columns(struct milvus_link *link,
     request.num_rows = (uint32_t)count;
     rc = milvus_run(link, &call, &reply, err);
     *out_fate = reply.fate;
-    if (rc == 0)
+    if (rc == 0) {
         rc = take_result(link, shape, reply.message, count, ids, err);
+        if (rc)
+            *out_fate = GRPC_PERHAPS;
+    }
     milvus_reply_release(&reply);
     return rc;
 }

@@ -21,7 +21,7 @@
 
 enum {
     TIMEOUT_MS = 10000,
-    TIMEOUT_MAX_S = 3600,
+    TIMEOUT_MAX_S = 86400,
     EF_SEARCH = 64,
     NPROBE = 10,
     ASK_MAX = 1000, /* ids or keys in one question */

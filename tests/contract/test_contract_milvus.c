@@ -70,21 +70,6 @@ static void room_open(struct room *room, int dim)
     CHECK_OK(try_open(room, VEC_WRITE, &options, &err), err);
 }
 
-static void drop(struct room *room)
-{
-    Milvus__CollectionRequest request = MILVUS__COLLECTION_REQUEST__INIT;
-    const struct milvus_call call = {.method = "DropCollection",
-                                     .request = &request.base,
-                                     .answer = &milvus__status__descriptor,
-                                     .is_repeatable = true};
-    struct milvus_reply reply;
-    struct err err = {0};
-
-    request.collection_name = room->link.url.collection;
-    CHECK_OK(milvus_run(&room->link, &call, &reply, &err), err);
-    milvus_reply_release(&reply);
-}
-
 static void room_close(struct room *room)
 {
     vecstore_milvus.close(room->store);
@@ -94,7 +79,10 @@ static void room_close(struct room *room)
 
 static void room_end(struct room *room)
 {
-    drop(room);
+    const struct vec_options options = {.timeout_s = 60};
+    struct err err = {0};
+
+    CHECK_OK(vecstore_milvus_drop(room->url, &options, &err), err);
     room_close(room);
 }
 
@@ -704,6 +692,127 @@ TEST(milvus_finds_by_radius_and_for_certain_without_a_graph)
     room_end(&room);
 }
 
+/* --- many at once ----------------------------------------------------------
+ */
+
+enum { THREADS = 4, ROUNDS = 5 };
+
+static atomic_int next_thread;
+
+/* Each writes entries of its own, one of them under a key that all share, and
+ * finds them at once. */
+static void *write_and_find(void *user)
+{
+    struct room *room = user;
+    int thread = atomic_fetch_add(&next_thread, 1), i;
+    struct arena *arena = arena_new(1 << 20);
+    float vectors[2][DIM];
+    struct vec_entry entries[2];
+    struct vec_query query = {.dim = DIM, .k = 1, .vector = vectors[0]};
+    struct vec_hits hits;
+    struct err err = {0};
+    int64_t ids[2];
+
+    for (i = 0; i < ROUNDS; i++) {
+        direction(1000 + thread * ROUNDS + i, DIM, vectors[0]);
+        direction(1, DIM, vectors[1]);
+        entries[0] = (struct vec_entry){.id = VEC_ID_NEW, .vector = vectors[0]};
+        entries[1] = (struct vec_entry){
+            .id = VEC_ID_NEW, .vector = vectors[1], .key = "shared"};
+        CHECK_OK(
+            vecstore_milvus.write(room->store, entries, 2, true, ids, &err),
+            err);
+        CHECK_OK(
+            vecstore_milvus.search(room->store, &query, arena, &hits, &err),
+            err);
+        CHECK_INT(hits.count, 1);
+        CHECK_INT(hits.list[0].id, ids[0]);
+    }
+    arena_free(arena);
+    return NULL;
+}
+
+TEST(milvus_serves_threads_that_read_their_own_writes)
+{
+    pthread_t threads[THREADS];
+    struct room room;
+    int i;
+
+    room_init(&room, server());
+    room_open(&room, DIM);
+    for (i = 0; i < THREADS; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, write_and_find, &room), 0);
+    for (i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_INT(count_of(&room), THREADS * ROUNDS + 1);
+    room_end(&room);
+}
+
+typedef int step_fn(struct room *room, struct vec_entry *entry,
+                    struct err *err);
+
+static int write_once(struct room *room, struct vec_entry *entry,
+                      struct err *err)
+{
+    return vecstore_milvus.write(room->store, entry, 1, false, NULL, err);
+}
+
+static int read_once(struct room *room, struct vec_entry *entry,
+                     struct err *err)
+{
+    struct vec_query query = {.dim = DIM, .k = 1, .vector = entry->vector};
+    struct arena *arena = arena_new(1 << 20);
+    float vector[DIM];
+    struct vec_hits hits;
+    struct vec_hit hit;
+    int rc;
+
+    rc = vecstore_milvus.search(room->store, &query, arena, &hits, err);
+    if (rc == 0)
+        rc = vecstore_milvus.get(room->store, hits.list[0].id, arena, &hit,
+                                 vector, err);
+    if (rc == 0)
+        CHECK_TEXT(hit.path, entry->path);
+    arena_free(arena);
+    return rc;
+}
+
+/* Fails each allocation of a step in turn. A write whose answer found no
+ * memory is repeated, and succeeds. */
+static void torture(struct room *room, struct vec_entry *entry, step_fn *step)
+{
+    struct err err = {0};
+    long nth;
+    int rc;
+
+    CHECK_OK(step(room, entry, &err), err);
+    for (nth = 1; nth < 1000; nth++) {
+        err = (struct err){0};
+        mem_fail_at(nth);
+        rc = step(room, entry, &err);
+        if (mem_tries() < nth)
+            break;
+        CHECK(rc == ERR_UNAVAILABLE || (rc == 0 && step == write_once));
+    }
+    mem_fail_at(0);
+    CHECK_OK(rc, err);
+    CHECK(nth > 5 && nth < 1000);
+}
+
+TEST(milvus_torture_fails_cleanly_without_memory)
+{
+    float vector[DIM] = {1};
+    struct vec_entry entry = {
+        .id = VEC_ID_NEW, .vector = vector, .path = "a.jpg"};
+    struct room room;
+
+    room_init(&room, server());
+    room_open(&room, DIM);
+    torture(&room, &entry, write_once);
+    torture(&room, &entry, read_once);
+    room_end(&room);
+}
+
 /* --- servers that fail ---------------------------------------------------- */
 
 static void room_init_at(struct room *room, int port)
@@ -748,6 +857,26 @@ TEST(milvus_that_is_slow_is_given_up_at_the_deadline_and_used_again_later)
     CHECK_OK(vecstore_milvus.get(room.store, id, room.arena, &hit, NULL, &err),
              err);
     CHECK_TEXT(hit.key, "k");
+    room_end(&room);
+    store_proxy_free(proxy);
+}
+
+TEST(milvus_that_stalls_in_a_write_leaves_what_is_known_in_the_error)
+{
+    struct store_proxy *proxy = proxy_new();
+    const struct vec_options options = {.dim = DIM, .timeout_s = 3};
+    float vector[DIM] = {1};
+    struct vec_entry entry = {.id = VEC_ID_NEW, .vector = vector};
+    struct room room;
+    struct err err;
+
+    room_init_at(&room, store_proxy_port(proxy));
+    CHECK_OK(try_open(&room, VEC_WRITE, &options, &err), err);
+    store_proxy_set(proxy, STORE_PROXY_STALL);
+    CHECK_ERR(vecstore_milvus.write(room.store, &entry, 1, false, NULL, &err),
+              ERR_TIMEOUT);
+    CHECK_HAS(err.text, "of 1 entries 0 are stored and 1 perhaps");
+    store_proxy_set(proxy, STORE_PROXY_PASS);
     room_end(&room);
     store_proxy_free(proxy);
 }
