@@ -8,6 +8,7 @@
 #ifndef OLHO_VECTORS_BLOCKS_H
 #define OLHO_VECTORS_BLOCKS_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,11 +22,11 @@ enum {
 #define BLOCKS_ROWS_MAX ((int64_t)BLOCKS_MAX << BLOCK_SHIFT) /* 2^30 rows */
 
 struct blocks {
-    size_t row_len;    /* bytes of a row */
-    uint8_t **table;   /* owned; BLOCKS_MAX pointers, NULL: no block yet */
-    uint8_t *mapped;   /* borrowed; where the first rows lie */
-    int mapped_blocks; /* that lie there and are not freed */
-    int64_t cap;       /* rows that there is room for */
+    size_t row_len;      /* bytes of a row */
+    uint8_t **table;     /* owned; BLOCKS_MAX pointers, NULL: no block yet */
+    uint8_t *mapped;     /* borrowed; where the first rows lie */
+    int mapped_blocks;   /* that lie there and are not freed */
+    _Atomic int64_t cap; /* rows that there is room for; any thread may ask */
 };
 
 /* Of rows of row_len bytes (1 or more). ERR_UNAVAILABLE. */
