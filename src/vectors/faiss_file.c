@@ -128,6 +128,16 @@ int faiss_file_read(const char *path, bool is_mapped, struct faiss_index *out,
     return 0;
 }
 
+void faiss_graph_release(struct faiss_graph *graph)
+{
+    mem_free(graph->levels);
+    mem_free(graph->offsets);
+    mem_free(graph->neighbours);
+    graph->levels = NULL;
+    graph->offsets = NULL;
+    graph->neighbours = NULL;
+}
+
 void faiss_index_release(struct faiss_index *index)
 {
     int64_t i;
@@ -136,9 +146,7 @@ void faiss_index_release(struct faiss_index *index)
         mem_free(index->ivf.lists[i].ids);
     mem_free(index->ivf.lists);
     mem_free(index->ivf.centroids);
-    mem_free(index->graph.levels);
-    mem_free(index->graph.offsets);
-    mem_free(index->graph.neighbours);
+    faiss_graph_release(&index->graph);
     mem_free(index->ids);
     mem_free(index->row_block);
     if (index->map.len > 0)

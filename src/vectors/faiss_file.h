@@ -89,4 +89,7 @@ MUST_CHECK int faiss_file_write(const char *path,
 
 void faiss_index_release(struct faiss_index *index); /* also of a zeroed one */
 
+/* Frees levels, offsets and links; the rest stays. */
+void faiss_graph_release(struct faiss_graph *graph);
+
 #endif

@@ -1,99 +1,166 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vectors/hnsw.h"
 
+#include <math.h>
 #include <pthread.h>
 
 #include "base/mem.h"
-#include "vectors/hnsw_walk.h"
-#include "vectors/vecindex_parts.h"
+#include "vectors/graph_faiss.h"
 
-/* Walks that no search uses now. A search takes one or makes one, and gives it
- * back, so there are as many as ever searched at once. */
-struct hnsw_pool {
-    pthread_mutex_t mutex;   /* guards what follows */
-    struct hnsw_walk *first; /* owned, through next */
+/* Levels less likely than this are not told of in a file. */
+static const double chance_min = 1e-9;
+
+/* A walk that no search uses now. */
+struct idle {
+    struct graph_walk *walk; /* owned */
+    struct idle *next;       /* owned */
 };
 
-struct hnsw_pool *hnsw_pool_new(void)
-{
-    struct hnsw_pool *pool = mem_new(sizeof *pool);
+/* A search takes a walk or makes one, and gives it back, so there are as many
+ * as ever searched at once. */
+struct hnsw {
+    const struct codes *codes; /* borrowed */
+    struct graph *graph;       /* owned; constant */
+    pthread_mutex_t mutex;     /* guards what follows */
+    struct idle *first;        /* owned */
+};
 
-    pthread_mutex_init(&pool->mutex, NULL);
-    return pool;
+void hnsw_describe(const struct vecindex_options *options,
+                   struct faiss_graph *out)
+{
+    int links = options->links, level = 0, at = 0;
+    double scale = 1 / log(links > 1 ? links : 2);
+
+    *out = (struct faiss_graph){.entry = -1,
+                                .ef_construction = options->ef_construction,
+                                .ef_search = options->ef_search};
+    while (level < FAISS_LEVEL_MAX &&
+           exp(-level / scale) * (1 - exp(-1 / scale)) >= chance_min) {
+        at += level == 0 ? 2 * links : links;
+        out->starts[++level] = at;
+    }
+    out->start_count = level + 1;
 }
 
-void hnsw_pool_free(struct hnsw_pool *pool)
+static int build(const struct codes *codes,
+                 const struct vecindex_options *options, struct graph **out,
+                 struct err *err)
 {
-    struct hnsw_walk *walk, *next;
+    const struct graph_options wanted = {
+        options->links, options->ef_construction, options->seed};
+    int rc = graph_new(codes, &wanted, out, err);
 
-    if (pool == NULL)
+    return rc ? rc
+              : graph_insert(*out, codes_count(codes), NULL,
+                             options->thread_count, NULL, NULL, err);
+}
+
+int hnsw_new(const struct codes *codes, const struct faiss_graph *file,
+             const struct vecindex_options *options, struct hnsw **out,
+             struct err *err)
+{
+    struct hnsw *hnsw = mem_new(sizeof *hnsw);
+    int rc;
+
+    hnsw->codes = codes;
+    pthread_mutex_init(&hnsw->mutex, NULL);
+    rc = file->levels != NULL
+             ? graph_from_faiss(codes, file, codes_count(codes), &hnsw->graph,
+                                err)
+             : build(codes, options, &hnsw->graph, err);
+    if (rc) {
+        hnsw_free(hnsw);
+        return rc;
+    }
+    *out = hnsw;
+    return 0;
+}
+
+void hnsw_free(struct hnsw *hnsw)
+{
+    struct idle *idle, *next;
+
+    if (hnsw == NULL)
         return;
-    for (walk = pool->first; walk != NULL; walk = next) {
-        next = walk->next;
-        hnsw_walk_free(walk);
+    for (idle = hnsw->first; idle != NULL; idle = next) {
+        next = idle->next;
+        graph_walk_free(idle->walk);
+        mem_free(idle);
     }
-    pthread_mutex_destroy(&pool->mutex);
-    mem_free(pool);
+    graph_free(hnsw->graph);
+    pthread_mutex_destroy(&hnsw->mutex);
+    mem_free(hnsw);
 }
 
-/* One that keeps up to ef; one that keeps fewer is given up for it. */
-static int take_walk(struct hnsw_pool *pool, int64_t count, int ef,
-                     struct hnsw_walk **out, struct err *err)
+int64_t hnsw_memory(const struct hnsw *hnsw)
 {
-    struct hnsw_walk *walk;
+    return (int64_t)sizeof *hnsw + graph_memory(hnsw->graph);
+}
 
-    pthread_mutex_lock(&pool->mutex);
-    walk = pool->first;
-    if (walk != NULL)
-        pool->first = walk->next;
-    pthread_mutex_unlock(&pool->mutex);
-    if (walk != NULL && walk->met_cap >= ef) {
-        *out = walk;
-        return 0;
+static int take_walk(struct hnsw *hnsw, struct idle **out, struct err *err)
+{
+    struct idle *idle;
+    int rc;
+
+    pthread_mutex_lock(&hnsw->mutex);
+    idle = hnsw->first;
+    if (idle != NULL)
+        hnsw->first = idle->next;
+    pthread_mutex_unlock(&hnsw->mutex);
+    if (idle == NULL) {
+        idle = mem_new(sizeof *idle);
+        rc = graph_walk_new(hnsw->graph, &idle->walk, err);
+        if (rc) {
+            mem_free(idle);
+            return rc;
+        }
     }
-    hnsw_walk_free(walk);
-    return hnsw_walk_new(count, ef, out, err);
+    *out = idle;
+    return 0;
 }
 
-static void give_walk(struct hnsw_pool *pool, struct hnsw_walk *walk)
+static void give_walk(struct hnsw *hnsw, struct idle *idle)
 {
-    pthread_mutex_lock(&pool->mutex);
-    walk->next = pool->first;
-    pool->first = walk;
-    pthread_mutex_unlock(&pool->mutex);
+    pthread_mutex_lock(&hnsw->mutex);
+    idle->next = hnsw->first;
+    hnsw->first = idle;
+    pthread_mutex_unlock(&hnsw->mutex);
 }
 
-int hnsw_search(const struct vecindex_scan *scan, int ef, int64_t *out_count,
-                struct err *err)
+int hnsw_search(struct hnsw *hnsw, const float *query, int ef,
+                struct nearest *nearest, int64_t *out_count, struct err *err)
 {
-    const struct vecindex *index = scan->index;
-    const struct hnsw_ground ground = {
-        .kernels = index->kernels,
-        .metric = index->data.metric,
-        .dim = index->data.dim,
-        .rows = index->data.rows,
-        .graph = &index->data.graph,
-    };
-    struct hnsw_walk *walk = NULL;
-    int32_t place;
-    int i, rc;
+    struct codes_query *codes_query = NULL;
+    struct idle *idle = NULL;
+    const int32_t *slots;
+    const float *distances;
+    int count = 0, rc = take_walk(hnsw, &idle, err);
 
-    *out_count = 0;
-    if (index->data.graph.entry < 0)
-        return 0;
-    rc = take_walk(index->visits, index->data.count, ef, &walk, err);
     if (rc)
         return rc;
-    place = hnsw_descend(&ground, scan->query, index->data.graph.entry, 0);
-    hnsw_widen(&ground, walk, scan->query, place, 0, ef);
-    for (i = 0; i < walk->met_count; i++) {
-        struct near hit = {walk->met[i].distance, walk->met[i].place};
+    rc = codes_query_new(hnsw->codes, query, &codes_query, err);
+    if (rc == 0)
+        rc = graph_search(hnsw->graph, idle->walk, codes_query,
+                          ef > VECINDEX_EF_MAX ? VECINDEX_EF_MAX : ef, NULL,
+                          &slots, &distances, &count, err);
+    if (rc == 0)
+        rc = codes_rerank(hnsw->codes, codes_query, slots, distances, count,
+                          INFINITY, nearest, err);
+    codes_query_free(codes_query);
+    give_walk(hnsw, idle);
+    if (rc == 0)
+        *out_count = count;
+    return rc;
+}
 
-        if (index->data.ids != NULL)
-            hit.id = index->data.ids[walk->met[i].place];
-        nearest_offer(scan->nearest, &hit);
-    }
-    *out_count = walk->met_count;
-    give_walk(index->visits, walk);
-    return 0;
+int hnsw_write(const struct hnsw *hnsw, const char *path,
+               const struct faiss_index *index, struct err *err)
+{
+    struct faiss_index whole = *index;
+    int rc = graph_to_faiss(hnsw->graph, &whole.graph, err);
+
+    if (rc == 0)
+        rc = faiss_file_write(path, &whole, err);
+    faiss_graph_release(&whole.graph);
+    return rc;
 }

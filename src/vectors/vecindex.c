@@ -240,7 +240,9 @@ static int scan_graph(const struct vecindex_scan *scan, int ef,
     const struct faiss_index *data = &scan->index->data;
     struct nearest *nearest = scan->nearest;
     int64_t count = 0;
-    int rc = hnsw_search(scan, ef > nearest->k ? ef : nearest->k, &count, err);
+    int rc =
+        hnsw_search(scan->index->hnsw, scan->query,
+                    ef > nearest->k ? ef : nearest->k, nearest, &count, err);
 
     if (rc)
         return rc;
@@ -376,8 +378,8 @@ static int64_t memory_len(const struct vecindex *index)
         len += count * 8 +
                data->ivf.list_count *
                    (data->dim * 4 + 8 + (int64_t)sizeof *data->ivf.lists);
-    if (data->kind == FAISS_HNSW_FLAT)
-        len += count * 12 + (int64_t)data->graph.offsets[count] * 4;
+    if (index->hnsw != NULL)
+        len += hnsw_memory(index->hnsw);
     return len;
 }
 
@@ -410,6 +412,8 @@ void vecindex_info(struct vecindex *index, struct vecindex_info *out)
 int vecindex_save_faiss(struct vecindex *index, const char *path,
                         struct err *err)
 {
+    if (index->hnsw != NULL)
+        return hnsw_write(index->hnsw, path, &index->data, err);
     return faiss_file_write(path, &index->data, err);
 }
 
@@ -417,8 +421,8 @@ void vecindex_free(struct vecindex *index)
 {
     if (index == NULL)
         return;
+    hnsw_free(index->hnsw);
     faiss_index_release(&index->data);
-    hnsw_pool_free(index->visits);
     codes_free(index->quick);
     mem_free(index->list_begins);
     mem_free(index->by_id);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "vectors/blocks.h"
 #include "vectors/codes.h"
 #include "vectors/hnsw.h"
 #include "vectors/infile.h"
@@ -286,7 +287,6 @@ static int finish(struct vecindex *index,
         index->ef_search =
             or_default(options->ef_search, data->graph.ef_search);
         data->graph.ef_search = index->ef_search;
-        index->visits = hnsw_pool_new();
         break;
     }
     return rc ? rc : sort_ids(index, err);
@@ -311,23 +311,46 @@ static int add_rows(const struct faiss_index *data, struct codes *codes,
     return rc;
 }
 
-/* What makes exact searches quick, once the rows are those to stay. */
+/* What makes exact searches quick, and the graph, once the rows are those to
+ * stay. */
 static int make_quick(struct vecindex *index,
                       const struct vecindex_options *options, struct err *err)
 {
-    const struct faiss_index *data = &index->data;
+    struct faiss_index *data = &index->data;
     const struct codes_options wanted = {
         .dim = data->dim,
         .metric = data->metric == FAISS_L2 ? VECINDEX_L2 : VECINDEX_IP,
-        .storage = VEC_INT8,
+        .storage = options->is_lean ? VEC_FLOAT32 : VEC_INT8,
         .ids = data->ids};
     int rc;
 
-    if (index->type != VECINDEX_FLAT || options->is_lean ||
-        data->count < QUICK_COUNT_MIN)
+    if (index->type == VECINDEX_IVFFLAT)
+        return 0;
+    if (index->type == VECINDEX_FLAT &&
+        (options->is_lean || data->count < QUICK_COUNT_MIN))
         return 0;
     rc = codes_new(&wanted, &index->quick, err);
-    return rc ? rc : add_rows(data, index->quick, err);
+    if (rc == 0)
+        rc = add_rows(data, index->quick, err);
+    if (rc == 0 && index->type == VECINDEX_HNSW)
+        rc = hnsw_new(index->quick, &data->graph, options, &index->hnsw, err);
+    faiss_graph_release(&data->graph);
+    return rc;
+}
+
+/* The graph itself is made when the rows are those to stay. */
+static int describe_graph(struct vecindex *index,
+                          const struct vecindex_options *full, struct err *err)
+{
+    struct faiss_index *data = &index->data;
+
+    if (data->count > BLOCKS_ROWS_MAX)
+        return err_set(err, ERR_INVALID,
+                       "%" PRId64 " rows; a graph has at most %" PRId64,
+                       data->count, (int64_t)BLOCKS_ROWS_MAX);
+    hnsw_describe(full, &data->graph);
+    data->kind = FAISS_HNSW_FLAT;
+    return 0;
 }
 
 /* data is Flat; full options. */
@@ -345,7 +368,7 @@ static int build_over(struct vecindex *index,
     if (rc == 0 && full->type == VECINDEX_IVFFLAT)
         rc = ivf_build(index, full, err);
     if (rc == 0 && full->type == VECINDEX_HNSW)
-        rc = hnsw_build(index, full, err);
+        rc = describe_graph(index, full, err);
     if (rc == 0 && index->data.row_block != NULL && index->data.map.len > 0) {
         munmap((void *)(uintptr_t)index->data.map.data, index->data.map.len);
         index->data.map = (struct bytes){0};
@@ -461,13 +484,9 @@ static int strip(struct vecindex *index, struct err *err)
         rc = gather_lists(index, err);
     if (rc)
         return rc;
-    mem_free(data->graph.levels);
-    mem_free(data->graph.offsets);
-    mem_free(data->graph.neighbours);
+    faiss_graph_release(&data->graph);
     data->graph = (struct faiss_graph){0};
     data->kind = FAISS_FLAT;
-    hnsw_pool_free(index->visits);
-    index->visits = NULL;
     mem_free(index->list_begins);
     index->list_begins = NULL;
     mem_free(index->by_id);

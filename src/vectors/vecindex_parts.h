@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of an index in memory know of each other: of vecindex*.c,
- * ivf*.c and hnsw*.c alone.
+ * ivf*.c alone.
  *
  * Inside, a distance is smaller when nearer: the inner product and the cosine
  * carry a minus. Rows are told by their place 0..count-1. */
@@ -21,7 +21,7 @@ struct id_place {
     int64_t id, place;
 };
 
-struct hnsw_pool;
+struct hnsw;
 struct codes;
 
 struct vecindex {
@@ -33,12 +33,12 @@ struct vecindex {
     /* The rows and what is over them, as a file has it. data.ids are of Flat
      * and HNSW; IVFFlat has its ids in the lists. */
     struct faiss_index data;
-    int64_t *list_begins;     /* owned; IVFFlat: the place of each list's first
-                               * row, and the count */
-    struct id_place *by_id;   /* owned, sorted; NULL: ids are places */
-    bool has_ids;             /* ids are not simply 0..count-1 */
-    struct hnsw_pool *visits; /* owned; HNSW */
-    struct codes *quick;      /* owned; Flat: NULL when lean or small */
+    int64_t *list_begins;   /* owned; IVFFlat: the place of each list's first
+                             * row, and the count */
+    struct id_place *by_id; /* owned, sorted; NULL: ids are places */
+    bool has_ids;           /* ids are not simply 0..count-1 */
+    struct hnsw *hnsw;      /* owned; HNSW, over quick */
+    struct codes *quick;    /* owned; Flat: NULL when lean or small. HNSW */
 };
 
 /* A search under way: `query` as the metric wants it. */
@@ -76,14 +76,5 @@ MUST_CHECK int ivf_build(struct vecindex *index,
  * those were all. */
 MUST_CHECK int ivf_search(const struct vecindex_scan *scan, int nprobe,
                           bool *out_is_exact, struct err *err);
-
-/* Builds the graph over data.rows. */
-MUST_CHECK int hnsw_build(struct vecindex *index,
-                          const struct vecindex_options *options,
-                          struct err *err);
-
-/* Offers the ef nearest that the graph leads to; *out_count of them. */
-MUST_CHECK int hnsw_search(const struct vecindex_scan *scan, int ef,
-                           int64_t *out_count, struct err *err);
 
 #endif
