@@ -41,15 +41,6 @@ static inline float row_len(const struct codes *codes,
     return codes->options.metric == VECINDEX_COSINE ? unit_len : row->len;
 }
 
-float codes_middle(const struct codes *codes, const struct codes_query *query,
-                   const struct code_row *row, float inner)
-{
-    /* The lengths are a little too long, by far less than the slack. */
-    if (codes_is_l2(codes))
-        return query->len * query->len + row->len * row->len - 2 * inner;
-    return -inner;
-}
-
 /* An upper bound of the sine of the angle between q' and x'. */
 static float sine(const struct codes *codes, const struct codes_query *query,
                   float len, float inner)

@@ -93,10 +93,6 @@ void codes_round_query(const struct codes *codes, const float *vector,
 void codes_inner(const struct codes *codes, const struct codes_query *query,
                  const void *const *rows, int count, float *out);
 
-/* The distance from the inner product of q' and x'. */
-float codes_middle(const struct codes *codes, const struct codes_query *query,
-                   const struct code_row *row, float inner);
-
 /* How far the exact distance may be off that for all reasons but the row's
  * gap, and for all. */
 float codes_slack(const struct codes *codes, const struct codes_query *query,
@@ -137,6 +133,17 @@ static inline const struct code_row *codes_about(const struct codes *codes,
 static inline bool codes_is_l2(const struct codes *codes)
 {
     return codes->options.metric == VECINDEX_L2;
+}
+
+/* The distance from the inner product of q' and x'. The lengths are a little
+ * too long, by far less than the slack. */
+static inline float codes_middle(const struct codes *codes,
+                                 const struct codes_query *query,
+                                 const struct code_row *row, float inner)
+{
+    if (codes_is_l2(codes))
+        return query->len * query->len + row->len * row->len - 2 * inner;
+    return -inner;
 }
 
 #endif

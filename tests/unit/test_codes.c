@@ -3,6 +3,7 @@
  * finds: not an id, not a bit of a distance is another. */
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -426,6 +427,64 @@ TEST(codes_scan_finds_the_same_on_several_threads)
     }
     mem_free(rows);
     mem_free(queries);
+}
+
+struct adding {
+    struct codes *codes;
+    const float *rows;
+    int rc;
+};
+
+enum { ADDED = BLOCK_ROWS + 400, ADDED_DIM = 5, ADD_STEP = 200 };
+
+static void *add_rows(void *argument)
+{
+    struct adding *adding = argument;
+    const float *places[ADD_STEP];
+    struct err err = {0};
+    int i, done;
+
+    for (done = 0; done < ADDED && adding->rc == 0; done += i) {
+        for (i = 0; i < ADD_STEP && done + i < ADDED; i++)
+            places[i] = adding->rows + (int64_t)(done + i) * ADDED_DIM;
+        adding->rc = codes_add(adding->codes, places, i, &err);
+    }
+    return NULL;
+}
+
+/* The row that is asked for is found as soon as it is counted. */
+TEST(codes_are_searched_while_rows_are_added)
+{
+    float *rows = make_rows(ADDED, ADDED_DIM, 3);
+    size_t s;
+
+    for (s = 0; s < sizeof storages / sizeof storages[0]; s++) {
+        const struct codes_options options = {
+            .dim = ADDED_DIM, .metric = VECINDEX_L2, .storage = storages[s]};
+        struct adding adding = {.rows = rows};
+        struct wanted wanted = {NULL, INFINITY, 1, 1};
+        struct err err = {0};
+        pthread_t thread;
+        int64_t count = 0;
+
+        CHECK_OK(codes_new(&options, &adding.codes, &err), err);
+        CHECK_INT(pthread_create(&thread, NULL, add_rows, &adding), 0);
+        while (count < ADDED) {
+            struct near hit;
+
+            count = codes_count(adding.codes);
+            if (count == 0)
+                continue;
+            CHECK_INT(scan(adding.codes, rows + (count - 1) * ADDED_DIM,
+                           &wanted, &hit),
+                      1);
+            CHECK(hit.distance == 0);
+        }
+        pthread_join(thread, NULL);
+        CHECK_INT(adding.rc, 0);
+        codes_free(adding.codes);
+    }
+    mem_free(rows);
 }
 
 /* --- walking -------------------------------------------------------------- */
