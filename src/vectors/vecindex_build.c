@@ -292,20 +292,18 @@ static int finish(struct vecindex *index,
     return rc ? rc : sort_ids(index, err);
 }
 
-/* Rows that are told to codes_add at once. */
-enum { ADD_LEN = 1024 };
+enum { ADD_LEN = 1024 }; /* rows that are told to codes_add at once */
 
 static int add_rows(const struct faiss_index *data, struct codes *codes,
                     struct err *err)
 {
     const float *rows[ADD_LEN];
-    int64_t done, part, i;
+    int64_t done = 0, part;
     int rc = 0;
 
-    for (done = 0; rc == 0 && done < data->count; done += part) {
-        part = data->count - done < ADD_LEN ? data->count - done : ADD_LEN;
-        for (i = 0; i < part; i++)
-            rows[i] = data->rows + (done + i) * data->dim;
+    while (rc == 0 && done < data->count) {
+        for (part = 0; part < ADD_LEN && done < data->count; part++)
+            rows[part] = data->rows + done++ * data->dim;
         rc = codes_add(codes, rows, part, err);
     }
     return rc;
