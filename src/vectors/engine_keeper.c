@@ -365,12 +365,10 @@ void keeper_stop(struct vecengine *engine)
     engine->keeper = NULL;
 }
 
-void keeper_wake(struct vecengine *engine, const int32_t *removed, int count)
+void keeper_wake(struct vecengine *engine)
 {
     struct keeper *keeper = engine->keeper;
 
-    (void)removed;
-    (void)count;
     if (keeper == NULL)
         return;
     pthread_mutex_lock(&engine->keeping);

@@ -10,8 +10,8 @@
  * engine_group.c   changes that become visible together
  * engine_write.c   the queue of writers and their common sync
  * engine_search.c  searching, getting, listing
- * engine_keeper.c  the thread that puts rows into the index and saves
- * engine_saved.c   the checkpoint: saving, loading
+ * engine_keeper.c  the thread that keeps the index; engine_index.c: how
+ * engine_saved.c   the checkpoint: saving; engine_load.c: loading
  * engine_compact.c, engine_check.c
  *
  * Who may do what:
@@ -210,8 +210,8 @@ void generation_read_free(struct generation_reader *reader); /* NULL: nothing */
 void generation_see_order(struct generation *generation);
 
 /* The slot that has the id or the key now, below `count` (INT64_MAX: any that
- * is published) and not removed; SLOT_NONE. ERR_CORRUPT when a record that came from a checkpoint is not as it
- * was written. */
+ * is published) and not removed; SLOT_NONE. ERR_CORRUPT when a record that came
+ * from a checkpoint is not as it was written. */
 int64_t generation_find_id(struct generation *generation, int64_t id,
                            int64_t count);
 MUST_CHECK int generation_find_key(struct generation *generation,
@@ -229,7 +229,7 @@ generation_slot(const struct generation *generation, int64_t slot)
     return blocks_at(&generation->slots, slot);
 }
 
-/* --- the checkpoint (engine_saved.c) ---------------------------------------
+/* --- the checkpoint (engine_load.c) ----------------------------------------
  */
 
 /* Fills an empty generation from the checkpoint file when there is one that
@@ -256,9 +256,9 @@ MUST_CHECK int vecengine_reload_index(struct vecengine *engine,
 MUST_CHECK int keeper_start(struct vecengine *engine, struct err *err);
 void keeper_stop(struct vecengine *engine); /* also when not started */
 
-/* Tells it that there are new or removed slots; `slots` (count) were removed.
- * Called by the lead after publishing; never blocks. */
-void keeper_wake(struct vecengine *engine, const int32_t *removed, int count);
+/* Tells it that there are new or removed slots. Called by the lead after
+ * publishing; takes `keeping` for a few instructions. */
+void keeper_wake(struct vecengine *engine);
 
 int vecengine_settle(void *self, vec_progress_fn *progress, void *user,
                      struct err *err);

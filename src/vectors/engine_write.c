@@ -409,7 +409,7 @@ static struct engine_write *serve(struct vecengine *engine, struct group *group,
             tell_ids(group, write);
     }
     if (rc == 0)
-        keeper_wake(engine, group->gone, (int)group->gone_count);
+        keeper_wake(engine);
     return end;
 }
 
