@@ -102,7 +102,7 @@ static void widen(const int8_t *restrict code, int16_t *restrict out)
     int i;
 
     for (i = 0; i < INT8_STEP; i++)
-        out[i] = code[i];
+        out[i] = (int16_t)code[i];
 }
 
 void codes_query_move(const struct codes *codes, struct codes_query *query,

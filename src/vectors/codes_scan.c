@@ -116,7 +116,8 @@ static void fill_all(const struct codes *codes, int64_t begin, int64_t end,
     for (i = 0; i < quarter; i++)
         for (j = i; j < len; j += quarter) {
             run->slots[count] = (int32_t)(begin + j);
-            run->places[count] = code + (size_t)j * codes->stride;
+            if (code != NULL)
+                run->places[count] = code + (size_t)j * codes->stride;
             run->about[count++] = about + j;
         }
     run->count = count;
@@ -232,7 +233,7 @@ static void scan_part(void *user, int worker, int64_t begin, int64_t end)
 {
     struct scan *scan = user;
     struct part *part = &scan->parts[worker];
-    struct run run;
+    struct run run = {0};
 
     begin += scan->begin;
     end += scan->begin;
