@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A list is scanned by its copies of codes. Each row's distance then lies
  * between two numbers; the k-th smallest upper one is a limit, and only rows
- * whose lower one is not above it are looked at in float32.
+ * whose lower one is not above it are looked at in float32, by their lower
+ * numbers, until the k-th nearest is nearer than the next.
  *
  * When all lists are looked at, the numbers are certain (codes.h). Else what
  * rounding adds to an inner product is taken for a sum of independent small
@@ -10,15 +11,21 @@
  * so, if ever there is one, is missed by a search that leaves out whole
  * lists. */
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "vectors/lists_parts.h"
 
 enum {
     RUN_LEN = 256, /* rows in one call of codes_run */
-    PENDING_MAX = 1024,
+    KEPT_MIN = 256,
+    BATCH = 16, /* rows that are looked at in float32 together */
     SPREADS = 6,
+};
+
+struct kept {
+    float lower, approx;
+    int32_t slot;
 };
 
 struct lists_scan {
@@ -29,9 +36,8 @@ struct lists_scan {
     float share;          /* of the errors that is counted on */
     int64_t seen;         /* rows that passed; not counted beyond k */
     bool is_certain;      /* what was ruled out was so for certain */
-    int pending;          /* rows to look at in float32 */
-    int32_t slots[PENDING_MAX];
-    float approx[PENDING_MAX], lower[PENDING_MAX];
+    struct kept *kept;    /* owned; rows to look at in float32 */
+    int64_t kept_count, kept_cap;
 };
 
 /* --- rows ----------------------------------------------------------------- */
@@ -53,45 +59,66 @@ static float bound_of(const struct lists_scan *scan)
 static void sift(struct lists_scan *scan)
 {
     float bound = bound_of(scan);
-    int i, kept = 0;
+    int64_t i, count = 0;
 
-    for (i = 0; i < scan->pending; i++)
-        if (scan->lower[i] <= bound) {
-            scan->slots[kept] = scan->slots[i];
-            scan->approx[kept] = scan->approx[i];
-            scan->lower[kept++] = scan->lower[i];
-        }
-    scan->pending = kept;
+    for (i = 0; i < scan->kept_count; i++)
+        if (scan->kept[i].lower <= bound)
+            scan->kept[count++] = scan->kept[i];
+    scan->kept_count = count;
 }
 
-static int flush(struct lists_scan *scan, struct err *err)
+static int make_room(struct lists_scan *scan, struct err *err)
 {
-    int rc;
+    struct kept *kept;
+    int64_t cap;
 
     sift(scan);
-    rc = codes_rerank(scan->lists->codes, scan->query->query, scan->slots,
-                      scan->approx, scan->pending, scan->query->limit,
-                      scan->nearest, err);
-    scan->pending = 0;
-    return rc;
+    /* Sifting again and again for a few rows would take long. */
+    if (scan->kept_count <= scan->kept_cap / 2)
+        return 0;
+    cap = 2 * scan->kept_cap;
+    kept = mem_resize(scan->kept, (size_t)cap, sizeof *kept);
+    if (kept == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory to search %d lists",
+                       scan->lists->nlist);
+    scan->kept = kept;
+    scan->kept_cap = cap;
+    return 0;
 }
 
-static int keep(struct lists_scan *scan, int32_t slot, float approx,
-                float lower, struct err *err)
+static int by_lower(const void *a, const void *b)
 {
-    if (scan->pending == PENDING_MAX) {
-        int rc;
+    const struct kept *x = a, *y = b;
 
-        sift(scan);
-        /* Sifting again and again for a few rows would take long. */
-        rc = scan->pending > PENDING_MAX / 2 ? flush(scan, err) : 0;
-        if (rc)
-            return rc;
+    if (x->lower != y->lower)
+        return x->lower < y->lower ? -1 : 1;
+    return x->slot < y->slot ? -1 : x->slot > y->slot;
+}
+
+/* Looks at what was kept, nearest first. */
+static int rank(struct lists_scan *scan, struct err *err)
+{
+    struct nearest *nearest = scan->nearest;
+    int32_t slots[BATCH];
+    float approx[BATCH];
+    int64_t done;
+    int len, rc = 0;
+
+    sift(scan);
+    if (scan->kept_count > 1)
+        qsort(scan->kept, (size_t)scan->kept_count, sizeof *scan->kept,
+              by_lower);
+    for (done = 0; done < scan->kept_count && rc == 0; done += len) {
+        if (scan->kept[done].lower > bound_of(scan))
+            break;
+        for (len = 0; len < BATCH && done + len < scan->kept_count; len++) {
+            slots[len] = scan->kept[done + len].slot;
+            approx[len] = scan->kept[done + len].approx;
+        }
+        rc = codes_rerank(scan->lists->codes, scan->query->query, slots, approx,
+                          len, scan->query->limit, nearest, err);
     }
-    scan->slots[scan->pending] = slot;
-    scan->approx[scan->pending] = approx;
-    scan->lower[scan->pending++] = lower;
-    return 0;
+    return rc;
 }
 
 static int take_run(struct lists_scan *scan, const int32_t *slots,
@@ -119,7 +146,11 @@ static int take_run(struct lists_scan *scan, const int32_t *slots,
         nearest_offer(&scan->upper,
                       &(struct near){distances[i] + error, slots[i]});
         bound = bound_of(scan);
-        rc = keep(scan, slots[i], distances[i], distances[i] - error, err);
+        if (scan->kept_count == scan->kept_cap)
+            rc = make_room(scan, err);
+        if (rc == 0)
+            scan->kept[scan->kept_count++] =
+                (struct kept){distances[i] - error, distances[i], slots[i]};
     }
     return rc;
 }
@@ -200,38 +231,41 @@ static int scan_lists(struct lists_scan *scan, const float *distances,
         width = width > nlist / 2 ? nlist : 2 * width;
     }
     scan->is_certain = scan->is_certain && done == nlist;
-    return rc ? rc : flush(scan, err);
+    return rc ? rc : rank(scan, err);
 }
 
 int lists_search(struct lists *lists, const struct lists_query *query,
                  struct nearest *nearest, bool *out_is_exact, struct err *err)
 {
     size_t nlist = (size_t)lists->nlist;
-    struct lists_scan *scan = mem_try(1, sizeof *scan);
+    float share = SPREADS / sqrtf((float)codes_dim(lists->codes));
     float *distances = mem_try(nlist, sizeof *distances);
     struct near *order = mem_try(nlist, sizeof *order);
-    struct near *upper = mem_try((size_t)nearest->k, sizeof *upper);
-    float share = SPREADS / sqrtf((float)codes_dim(lists->codes));
+    struct lists_scan scan = {
+        .lists = lists,
+        .query = query,
+        .nearest = nearest,
+        .upper = {.hits = mem_try((size_t)nearest->k, sizeof *order),
+                  .k = nearest->k},
+        .share = share < 1 && query->nprobe < lists->nlist ? share : 1,
+        .is_certain = true,
+        .kept = mem_try(KEPT_MIN, sizeof *scan.kept),
+        .kept_cap = KEPT_MIN};
     int rc;
 
-    if (scan == NULL || distances == NULL || order == NULL || upper == NULL) {
+    if (distances == NULL || order == NULL || scan.upper.hits == NULL ||
+        scan.kept == NULL) {
         rc = err_set(err, ERR_UNAVAILABLE, "no memory to search %d lists",
                      lists->nlist);
     } else {
-        scan->lists = lists;
-        scan->query = query;
-        scan->nearest = nearest;
-        scan->upper = (struct nearest){.hits = upper, .k = nearest->k};
-        scan->share = share < 1 && query->nprobe < lists->nlist ? share : 1;
-        scan->is_certain = true;
-        measure_lists(scan, distances);
-        rc = scan_lists(scan, distances, order, err);
+        measure_lists(&scan, distances);
+        rc = scan_lists(&scan, distances, order, err);
         if (rc == 0)
-            *out_is_exact = scan->is_certain;
+            *out_is_exact = scan.is_certain;
     }
-    mem_free(scan);
+    mem_free(scan.kept);
+    mem_free(scan.upper.hits);
     mem_free(distances);
     mem_free(order);
-    mem_free(upper);
     return rc;
 }
