@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vectors/milvus_link.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
@@ -261,6 +262,7 @@ int milvus_run(struct milvus_link *link, const struct milvus_call *call,
     if (status == NULL || (status->code == 0 && status->error_code == 0))
         return 0;
     rc = status_fail(link, call, status, err);
+    assert(rc != 0);
     out->code =
         status->code != 0 ? status->code : OLD_CODES + status->error_code;
     milvus_reply_release(out);
