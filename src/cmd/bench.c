@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `olho bench vectors`: the same vectors into one store after the other, and
  * the same searches in each. What it made it removes again. */
+#include "cmd/bench.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/url.h"
-#include "cmd/bench.h"
 #include "cmd/command.h"
 #include "cmd/progress.h"
 #include "cmd/target.h"

@@ -24,6 +24,8 @@ enum {
     FOOT = 44,
 };
 
+enum { NAME_MAX_SHOWN = 80 }; /* bytes of a store's name */
+
 static const double mb = 1 << 20;
 
 static const char *const colours[BENCH_STORES_MAX] = {
@@ -199,9 +201,15 @@ static void draw_legend(struct buf *out, const struct bench_figures *figures,
     for (i = 0; i < count; i++) {
         const struct vec_info *info = &figures[i].info;
         double y = HEAD + i * LEGEND_ROW;
+        size_t len;
 
         buf_clear(&line);
-        buf_add_text(&line, figures[i].store);
+        len = strlen(figures[i].store);
+        if (len > NAME_MAX_SHOWN)
+            buf_add_text(&line, "...");
+        buf_add_text(&line,
+                     figures[i].store +
+                         (len > NAME_MAX_SHOWN ? len - NAME_MAX_SHOWN : 0));
         if (info->version[0] != '\0')
             buf_printf(&line, " (%s %s)", info->backend, info->version);
         buf_printf(&line, ", %s, %s", vecindex_type_name(info->type),
@@ -257,9 +265,12 @@ void bench_draw(const struct bench_data *data,
 
     draw_head(out, data, top + rows * panel_height - PANEL_GAP + FOOT);
     draw_legend(out, figures, count);
-    for (i = 0; i < PANEL_COUNT; i++)
+    for (i = 0; i < PANEL_COUNT; i++) {
+        int row = i / COLUMNS, column = i % COLUMNS;
+
         draw_panel(out, &panels[i], figures, count,
-                   MARGIN + (double)(i % COLUMNS) * (PANEL_WIDTH + GUTTER),
-                   top + (double)(i / COLUMNS) * panel_height);
+                   MARGIN + column * (PANEL_WIDTH + GUTTER),
+                   top + row * panel_height);
+    }
     buf_add_text(out, "</svg>\n");
 }

@@ -103,8 +103,11 @@ static int write_range(struct intake *intake, write_fn *write, int first,
         rc = write(intake->store, intake->entries + first, count, NULL, &own);
 
     if (rc == 0) {
-        for (i = 0; i < count; i++)
-            intake->waiting[first + i].outcome = fine;
+        for (i = first; i < first + count; i++) {
+            intake->waiting[i].outcome = fine;
+            intake->waiting[i].why.code = ERR_OK;
+            intake->waiting[i].why.text[0] = '\0';
+        }
         return 0;
     }
     if (!is_of_entry(rc)) {
