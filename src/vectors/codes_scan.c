@@ -75,16 +75,17 @@ static bool passes(const struct scan *scan, int64_t slot)
 
 /* --- runs ----------------------------------------------------------------- */
 
-/* With a list of what is wanted, only that is looked at. */
-static int64_t fill_wanted(const struct slot_filter *filter, int64_t begin,
-                           int64_t end, struct run *run)
+/* Lists what is wanted of begin..end-1, up to a run of it; gives where the next
+ * run begins. */
+static int64_t list_wanted(const struct slot_filter *filter, int64_t begin,
+                           int64_t end, int32_t *out, int *out_count)
 {
     int64_t slot = begin;
+    int count = 0;
 
     if (end > filter->wanted_count)
         end = filter->wanted_count;
-    run->count = 0;
-    while (slot < end && run->count < CODES_RUN_LEN) {
+    while (slot < end && count < CODES_RUN_LEN) {
         uint64_t word = filter->wanted[slot >> 6] >> (slot & 63);
 
         if (word == 0) {
@@ -93,10 +94,34 @@ static int64_t fill_wanted(const struct slot_filter *filter, int64_t begin,
         }
         slot += __builtin_ctzll(word);
         if (slot < end)
-            run->slots[run->count++] = (int32_t)slot;
+            out[count++] = (int32_t)slot;
         slot++;
     }
+    *out_count = count;
     return slot;
+}
+
+/* Only what is wanted is looked at, from four streams as in fill_all. Gives
+ * where the next run begins. */
+static int64_t fill_wanted(const struct scan *scan, int64_t begin, int64_t end,
+                           struct run *run)
+{
+    const struct codes *codes = scan->codes;
+    int32_t listed[CODES_RUN_LEN];
+    int len = 0, quarter, count = 0, i, j;
+    int64_t next = list_wanted(scan->filter, begin, end, listed, &len);
+
+    quarter = (len + CODES_STREAMS - 1) / CODES_STREAMS;
+    for (i = 0; i < quarter; i++)
+        for (j = i; j < len; j += quarter) {
+            run->slots[count] = listed[j];
+            run->about[count] = codes_about(codes, listed[j]);
+            if (codes->stride > 0)
+                run->places[count] = blocks_at(&codes->codes, listed[j]);
+            count++;
+        }
+    run->count = count;
+    return count > 0 ? next : end;
 }
 
 /* All of begin..end-1, which lie in one block. Kernels take four rows at once:
@@ -127,23 +152,14 @@ static void fill_all(const struct codes *codes, int64_t begin, int64_t end,
 static int64_t fill_run(const struct scan *scan, int64_t begin, int64_t end,
                         struct run *run)
 {
-    const struct codes *codes = scan->codes;
     int64_t len = blocks_run(begin), next;
-    int i;
 
-    if (scan->filter == NULL || scan->filter->wanted == NULL) {
-        len = len < CODES_RUN_LEN ? len : CODES_RUN_LEN;
-        next = begin + (len < end - begin ? len : end - begin);
-        fill_all(codes, begin, next, run);
-        return next;
-    }
-    next = fill_wanted(scan->filter, begin, end, run);
-    for (i = 0; i < run->count; i++) {
-        run->about[i] = codes_about(codes, run->slots[i]);
-        if (codes->stride > 0)
-            run->places[i] = blocks_at(&codes->codes, run->slots[i]);
-    }
-    return run->count > 0 ? next : end;
+    if (scan->filter != NULL && scan->filter->wanted != NULL)
+        return fill_wanted(scan, begin, end, run);
+    len = len < CODES_RUN_LEN ? len : CODES_RUN_LEN;
+    next = begin + (len < end - begin ? len : end - begin);
+    fill_all(scan->codes, begin, next, run);
+    return next;
 }
 
 /* --- codes ---------------------------------------------------------------- */
