@@ -101,6 +101,7 @@ static int read_header(struct checkpoint *checkpoint, struct err *err)
     const struct checkpoint_header *header =
         (const struct checkpoint_header *)(const void *)checkpoint->data;
 
+    assert(header != NULL);
     if (memcmp(header->magic, CHECKPOINT_MAGIC, sizeof header->magic) != 0)
         return fail_corrupt(checkpoint, 0,
                             "it does not begin \"" CHECKPOINT_MAGIC "\"", err);

@@ -190,6 +190,7 @@ static int brute_force(const int *versions, int count, int dim,
     float vector[SET_DIM_MAX];
     int found = 0, id, i;
 
+    CHECK(k >= 1 && k <= K_MAX);
     for (id = 0; id < count; id++) {
         double distance;
 
