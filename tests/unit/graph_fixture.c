@@ -137,7 +137,7 @@ static double true_distance(const struct graph_sample *sample, const float *a,
 static double true_limit(const struct graph_sample *sample, const float *query,
                          const struct slot_filter *filter)
 {
-    double best[RECALL_K];
+    double best[RECALL_K] = {0};
     int64_t slot, count = graph_count(sample->graph);
     int found = 0, i;
 
