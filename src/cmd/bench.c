@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,10 @@ static int read_flags(struct bench *bench, struct err *err)
                            numbers[i].value, err);
     if (rc == 0 && wish->names != NULL && wish->embeddings == NULL)
         rc = err_set(err, ERR_INVALID, "--names goes with --embeddings");
+    if (rc == 0 && bench->pid > 0 && kill(bench->pid, 0) != 0 && errno == ESRCH)
+        rc = err_set(err, ERR_INVALID,
+                     "--server-pid is %d; there is no such process here",
+                     bench->pid);
     if (bench->options.metric == VECINDEX_METRIC_ANY)
         bench->options.metric = VECINDEX_COSINE;
     wish->metric = bench->options.metric;

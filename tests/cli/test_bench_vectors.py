@@ -111,7 +111,8 @@ def test_the_picture_is_whole_and_names_every_store(room):
 @pytest.mark.parametrize("flags, part", [
     (["--rows", "0"], "--rows"), (["--k", "x"], "--k"),
     (["--names", "x.json"], "--embeddings"), (["--store", ""], "--store"),
-    (["--metric", "l7"], "l7")])
+    (["--metric", "l7"], "l7"),
+    (["--server-pid", str(1 << 29)], "no such process")])
 def test_wrong_flags_are_named(room, flags, part):
     assert part in bench(room, *flags, code=2).stderr
 
