@@ -2,6 +2,7 @@
 #include "vectors/milvus_batch.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -83,101 +84,139 @@ static int check_auto_id(const struct milvus_batch *batch, struct err *err)
 
 /* --- who is there --------------------------------------------------------- */
 
-static int ask_ids(struct milvus_batch *batch, struct buf *expr,
-                   struct err *err)
+/* A row that is there has the key or the id of an entry: a conflict, or the
+ * one to replace. An id that only followed from a key and belongs to a row with
+ * another key, which was changed since, is given up for a random one. */
+static int meet_entry(struct milvus_batch *batch, int i,
+                      const struct vec_hit *row, struct err *err)
 {
-    int64_t asked[ASK_MAX], found[ASK_MAX];
-    int i = 0, count, found_count = 0, rc;
+    const struct vec_entry *entry = &batch->entries[i];
+    bool is_given = entry->id != VEC_ID_NEW;
 
-    while (i < batch->count) {
-        for (count = 0; i < batch->count && count < ASK_MAX; i++)
-            if (batch->entries[i].id != VEC_ID_NEW)
-                asked[count++] = batch->entries[i].id;
-        if (count == 0)
-            continue;
-        milvus_expr_ids(batch->shape, asked, count, expr);
-        rc = buf_check(expr, err);
-        if (rc == 0)
-            rc = milvus_query_ids(batch->link, batch->shape, expr->data, count,
-                                  found, &found_count, err);
-        if (rc)
-            return rc;
-        if (found_count > 0)
+    if (has_key(entry) && strcmp(entry->key, row->key) == 0) {
+        if (!batch->is_upsert || (is_given && entry->id != row->id))
             return err_set(err, ERR_CONFLICT,
-                           "an entry with the id %" PRId64 " is there already",
-                           found[0]);
+                           "entry %d: the key '%.100s' is that of entry "
+                           "%" PRId64,
+                           i, entry->key, row->id);
+        batch->ids[i] = row->id;
+    } else if (batch->ids[i] == row->id && is_given && !batch->is_upsert) {
+        return err_set(err, ERR_CONFLICT,
+                       "entry %d: the id %" PRId64 " is there already", i,
+                       row->id);
+    } else if (batch->ids[i] == row->id && !is_given) {
+        batch->ids[i] = random_id();
     }
     return 0;
 }
 
-/* A row has the key of an entry: a conflict, or it is the one to replace. */
-static int meet_key(struct milvus_batch *batch, const struct vec_hit *hit,
-                    struct err *err)
+static int meet(struct milvus_batch *batch, int from, int count,
+                const struct vec_hits *rows, struct err *err)
 {
-    int i;
+    int i, j, rc = 0;
 
-    if (!batch->is_upsert)
-        return err_set(err, ERR_CONFLICT,
-                       "an entry with the key '%.64s' is there already",
-                       hit->key);
-    for (i = 0; i < batch->count; i++) {
+    for (i = 0; rc == 0 && i < rows->count; i++)
+        for (j = from; rc == 0 && j < from + count; j++)
+            rc = meet_entry(batch, j, &rows->list[i], err);
+    return rc;
+}
+
+/* id in [..] or olho_key in [..]; nothing for entries with neither. */
+static int write_question(const struct milvus_batch *batch, int from, int count,
+                          struct buf *out, struct err *err)
+{
+    const char *keys[ASK_MAX];
+    int64_t ids[ASK_MAX];
+    struct buf of_keys;
+    int i, id_count = 0, key_count = 0, rc;
+
+    for (i = from; i < from + count; i++) {
         const struct vec_entry *entry = &batch->entries[i];
 
-        if (!has_key(entry) || strcmp(entry->key, hit->key) != 0)
-            continue;
-        if (entry->id == VEC_ID_NEW)
-            batch->ids[i] = hit->id;
-        else if (entry->id != hit->id)
-            batch->replaced[batch->replaced_count++] = hit->id;
+        if (has_key(entry))
+            keys[key_count++] = entry->key;
+        if (!batch->shape->has_auto_id &&
+            (has_key(entry) || entry->id != VEC_ID_NEW))
+            ids[id_count++] = batch->ids[i];
     }
-    return 0;
+    buf_init(&of_keys, MILVUS_EXPR_MAX);
+    buf_clear(out);
+    if (id_count > 0)
+        milvus_expr_ids(batch->shape, ids, id_count, out);
+    if (key_count > 0) {
+        milvus_expr_keys(batch->shape, keys, key_count, &of_keys);
+        if (id_count > 0)
+            buf_add_text(out, " or ");
+        buf_add(out, of_keys.data, of_keys.len);
+    }
+    rc = buf_check(&of_keys, err);
+    if (rc == 0)
+        rc = buf_check(out, err);
+    buf_release(&of_keys);
+    return rc;
 }
 
-static int ask_keys(struct milvus_batch *batch, const char *const *keys,
-                    int count, struct buf *expr, struct err *err)
+static int ask_part(struct milvus_batch *batch, int from, int count,
+                    struct buf *question, struct err *err)
 {
-    struct arena *arena = arena_new(TEXTS_LEN_MAX);
-    struct vec_hits hits = {.count = 0};
-    int i, rc;
+    struct vec_hits rows = {.count = 0};
+    struct arena *arena;
+    int rc;
 
-    milvus_expr_keys(batch->shape, keys, count, expr);
-    rc = buf_check(expr, err);
+    rc = write_question(batch, from, count, question, err);
+    if (rc || question->len == 0)
+        return rc;
+    arena = arena_new(TEXTS_LEN_MAX);
+    rc = milvus_query_rows(batch->link, batch->shape, question->data, 2 * count,
+                           arena, &rows, NULL, err);
     if (rc == 0)
-        rc = milvus_query_rows(batch->link, batch->shape, expr->data, count,
-                               arena, &hits, NULL, err);
-    for (i = 0; rc == 0 && i < hits.count; i++)
-        rc = meet_key(batch, &hits.list[i], err);
+        rc = meet(batch, from, count, &rows, err);
     arena_free(arena);
     return rc;
 }
 
-static int ask_all_keys(struct milvus_batch *batch, struct buf *expr,
-                        struct err *err)
+static int by_value(const void *a, const void *b)
 {
-    const char *keys[ASK_MAX];
-    int i = 0, count, rc = 0;
+    const int64_t *left = a, *right = b;
 
-    while (rc == 0 && i < batch->count) {
-        for (count = 0; i < batch->count && count < ASK_MAX; i++)
-            if (has_key(&batch->entries[i]))
-                keys[count++] = batch->entries[i].key;
-        if (count > 0)
-            rc = ask_keys(batch, keys, count, expr, err);
-    }
+    return (*left > *right) - (*left < *right);
+}
+
+/* Two entries of a call may not become one row. */
+static int check_alone(const struct milvus_batch *batch, struct err *err)
+{
+    int64_t *sorted;
+    int i, rc = 0;
+
+    sorted = mem_try((size_t)batch->count, sizeof *sorted);
+    if (sorted == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %d ids",
+                       batch->count);
+    memcpy(sorted, batch->ids, (size_t)batch->count * sizeof *sorted);
+    qsort(sorted, (size_t)batch->count, sizeof *sorted, by_value);
+    for (i = 1; rc == 0 && i < batch->count; i++)
+        if (sorted[i] == sorted[i - 1])
+            rc = err_set(err, ERR_CONFLICT,
+                         "two entries of the call have or replace the id "
+                         "%" PRId64,
+                         sorted[i]);
+    mem_free(sorted);
     return rc;
 }
 
 static int ask(struct milvus_batch *batch, struct err *err)
 {
-    struct buf expr;
-    int rc = 0;
+    struct buf question;
+    int from, part, rc = 0;
 
-    buf_init(&expr, MILVUS_EXPR_MAX);
-    if (!batch->is_upsert)
-        rc = ask_ids(batch, &expr, err);
-    if (rc == 0)
-        rc = ask_all_keys(batch, &expr, err);
-    buf_release(&expr);
+    buf_init(&question, MILVUS_EXPR_MAX);
+    for (from = 0; rc == 0 && from < batch->count; from += part) {
+        part = batch->count - from < ASK_MAX ? batch->count - from : ASK_MAX;
+        rc = ask_part(batch, from, part, &question, err);
+    }
+    buf_release(&question);
+    if (rc == 0 && !batch->shape->has_auto_id)
+        rc = check_alone(batch, err);
     return rc;
 }
 
@@ -233,10 +272,7 @@ static int write_parts(struct milvus_batch *batch, struct err *err)
         if (rc)
             return undo(batch, from, fate == GRPC_PERHAPS ? part : 0, err);
     }
-    if (batch->replaced_count == 0)
-        return 0;
-    return milvus_delete(batch->link, batch->shape, batch->replaced,
-                         batch->replaced_count, err);
+    return 0;
 }
 
 /* --- all of it -------------------------------------------------------------
@@ -264,11 +300,8 @@ int milvus_batch_init(struct milvus_batch *batch, struct milvus_link *link,
     if (rc)
         return rc;
     batch->ids = mem_try((size_t)count, sizeof *batch->ids);
-    batch->replaced = mem_try((size_t)count, sizeof *batch->replaced);
-    if (batch->ids == NULL || batch->replaced == NULL) {
-        milvus_batch_release(batch);
+    if (batch->ids == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory for %d entries", count);
-    }
     choose_ids(batch);
     return 0;
 }
@@ -283,6 +316,5 @@ int milvus_batch_run(struct milvus_batch *batch, struct err *err)
 void milvus_batch_release(struct milvus_batch *batch)
 {
     mem_free(batch->ids);
-    mem_free(batch->replaced);
-    batch->ids = batch->replaced = NULL;
+    batch->ids = NULL;
 }

@@ -18,10 +18,8 @@ struct milvus_batch {
     const struct vec_entry *entries;
     int count;
     bool is_upsert;
-    bool needs_turn;   /* some entry has an id or a key, which must be free */
-    int64_t *ids;      /* owned; of the rows */
-    int64_t *replaced; /* owned; of other rows that have the entries' keys */
-    int replaced_count;
+    bool needs_turn; /* some entry has an id or a key, which must be free */
+    int64_t *ids;    /* owned; of the rows */
 };
 
 /* Checks the entries against the columns and chooses ids; asks nobody. On

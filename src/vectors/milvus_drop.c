@@ -6,16 +6,54 @@
 
 enum { TIMEOUT_MS = 10000 };
 
-int vecstore_milvus_drop(const char *url, const struct vec_options *options,
-                         struct err *err)
+static int find_collection(struct milvus_link *link, struct err *err)
+{
+    Milvus__CollectionRequest request = MILVUS__COLLECTION_REQUEST__INIT;
+    const struct milvus_call call = {.method = "HasCollection",
+                                     .request = &request.base,
+                                     .answer =
+                                         &milvus__bool_response__descriptor,
+                                     .is_repeatable = true};
+    const Milvus__BoolResponse *answer;
+    struct milvus_reply reply;
+    bool is_there;
+    int rc;
+
+    request.collection_name = link->url.collection;
+    rc = milvus_run(link, &call, &reply, err);
+    if (rc)
+        return rc;
+    answer = reply.message;
+    is_there = answer->value;
+    milvus_reply_release(&reply);
+    if (!is_there)
+        return err_set(err, ERR_NOT_FOUND,
+                       "Milvus at '%s' has no collection '%s'", link->authority,
+                       link->url.collection);
+    return 0;
+}
+
+/* Milvus drops what is not there without a word. */
+static int drop(struct milvus_link *link, struct err *err)
 {
     Milvus__CollectionRequest request = MILVUS__COLLECTION_REQUEST__INIT;
     const struct milvus_call call = {.method = "DropCollection",
                                      .request = &request.base,
                                      .answer = &milvus__status__descriptor,
                                      .is_repeatable = true};
-    struct milvus_link link = {0};
-    struct milvus_reply reply = {0};
+    struct milvus_reply reply;
+    int rc;
+
+    request.collection_name = link->url.collection;
+    rc = milvus_run(link, &call, &reply, err);
+    milvus_reply_release(&reply);
+    return rc;
+}
+
+int vecstore_milvus_drop(const char *url, const struct vec_options *options,
+                         struct err *err)
+{
+    struct milvus_link link = {.grpc = NULL};
     struct milvus_url parsed;
     int rc = milvus_url_parse(url, &parsed, err);
 
@@ -26,11 +64,10 @@ int vecstore_milvus_drop(const char *url, const struct vec_options *options,
                               ? (int)(options->timeout_s * 1000) + 1
                               : TIMEOUT_MS,
                           err);
-    if (rc)
-        return rc;
-    request.collection_name = link.url.collection;
-    rc = milvus_run(&link, &call, &reply, err);
-    milvus_reply_release(&reply);
+    if (rc == 0)
+        rc = find_collection(&link, err);
+    if (rc == 0)
+        rc = drop(&link, err);
     milvus_link_release(&link);
     return rc;
 }

@@ -162,7 +162,7 @@ static enum err_code meaning_of(int code, bool is_retriable)
         return ERR_UNAVAILABLE;
     case 1400:
     case 1401: /* no privilege */
-        return ERR_FORBIDDEN;
+        return ERR_UNAVAILABLE;
     default:
         return is_retriable ? ERR_UNAVAILABLE : ERR_UNPROCESSABLE;
     }
@@ -225,6 +225,14 @@ static int pack(const struct milvus_link *link, const struct milvus_call *call,
     return 0;
 }
 
+/* Whom the server does not let in is olho, not who asked olho. */
+static int call_fail(const struct milvus_call *call, struct err *err)
+{
+    if (err->code == ERR_UNAUTHORIZED || err->code == ERR_FORBIDDEN)
+        err->code = ERR_UNAVAILABLE;
+    return err_wrap(err, "%s at Milvus", call->method);
+}
+
 int milvus_run(struct milvus_link *link, const struct milvus_call *call,
                struct milvus_reply *out, struct err *err)
 {
@@ -247,7 +255,7 @@ int milvus_run(struct milvus_link *link, const struct milvus_call *call,
         rc = grpc_run(link->grpc, &grpc_call, &answer, err);
         out->fate = answer.fate;
         if (rc)
-            err_wrap(err, "%s at Milvus", call->method);
+            rc = call_fail(call, err);
     }
     mem_free((void *)(uintptr_t)packed.data);
     if (rc == 0) {

@@ -55,8 +55,8 @@ MUST_CHECK int milvus_link_init(struct milvus_link *link,
 void milvus_link_release(struct milvus_link *link); /* also of a zeroed one */
 
 /* Fills *out on failure too, without a message. Errors are those of grpc_run,
- * and what the server's code says: ERR_NOT_FOUND, _UNAVAILABLE, _BUSY,
- * _FORBIDDEN, _UNPROCESSABLE. */
+ * (but that of a wrong password is _UNAVAILABLE), and what the server's code
+ * says: ERR_NOT_FOUND, _UNAVAILABLE, _BUSY, _UNPROCESSABLE. */
 MUST_CHECK int milvus_run(struct milvus_link *link,
                           const struct milvus_call *call,
                           struct milvus_reply *out, struct err *err);

@@ -383,7 +383,8 @@ static int milvus_store_search(void *self, const struct vec_query *query,
     shape_of(store, &shape);
     buf_init(&expr, MILVUS_EXPR_MAX);
     rc = milvus_expr_filter(&shape, query->filter, &expr, err);
-    if (query->exclude_key != NULL && shape.key.name[0] != '\0') {
+    if (query->exclude_key != NULL && query->exclude_key[0] != '\0' &&
+        shape.key.name[0] != '\0') {
         if (expr.len > 0)
             buf_add_text(&expr, " and ");
         buf_printf(&expr, "%s != ", shape.key.name);

@@ -46,7 +46,7 @@ TEST(milvus_keeps_many_through_settling_replacing_and_removing)
     CHECK_ERR(vecstore_milvus.write(room.store, many->entries + 5, 1, false,
                                     NULL, &err),
               ERR_CONFLICT);
-    CHECK_HAS(err.text, "'key5'");
+    CHECK_HAS(err.text, "the key 'key5' is that of entry");
     err = (struct err){0};
     term.values = &l1;
     for (i = 1; i < 100; i += 10) {
@@ -278,5 +278,50 @@ TEST(milvus_torture_fails_cleanly_without_memory)
     room_open(&room, MILVUS_DIM);
     torture(&room, &entry, write_once);
     torture(&room, &entry, read_once);
+    room_end(&room);
+}
+
+/* The id that follows from a key may have gone over to another key since. */
+TEST(milvus_gives_another_id_when_that_of_a_key_is_taken)
+{
+    float vectors[2][MILVUS_DIM];
+    struct vec_entry first = {.id = VEC_ID_NEW, .vector = vectors[0]};
+    struct vec_entry second = {.id = VEC_ID_NEW, .vector = vectors[1]};
+    struct vec_entry both[2];
+    struct milvus_room room;
+    struct vec_hit hit;
+    struct err err = {0};
+    int64_t ids[2];
+
+    milvus_direction(1, MILVUS_DIM, vectors[0]);
+    milvus_direction(2, MILVUS_DIM, vectors[1]);
+    room_init(&room, milvus_server());
+    room_open(&room, MILVUS_DIM);
+    first.key = second.key = "a";
+    room_put(&room, &first, 1, false, &ids[0]);
+    first.id = ids[0];
+    first.key = "b";
+    room_put(&room, &first, 1, true, NULL);
+    room_put(&room, &second, 1, false, &ids[1]);
+    CHECK(ids[0] != ids[1]);
+    CHECK_INT(room_count(&room), 2);
+    CHECK_OK(
+        vecstore_milvus.get(room.store, ids[0], room.arena, &hit, NULL, &err),
+        err);
+    CHECK_TEXT(hit.key, "b");
+
+    /* Two entries that would become one row; a key that is another's. */
+    both[0] = first;
+    both[1] =
+        (struct vec_entry){.id = VEC_ID_NEW, .vector = vectors[1], .key = "b"};
+    both[0].key = "c";
+    CHECK_ERR(vecstore_milvus.write(room.store, both, 2, true, NULL, &err),
+              ERR_CONFLICT);
+    err = (struct err){0};
+    both[0].key = "a";
+    CHECK_ERR(vecstore_milvus.write(room.store, both, 1, true, NULL, &err),
+              ERR_CONFLICT);
+    CHECK_HAS(err.text, "the key 'a' is that of entry");
+    CHECK_INT(room_count(&room), 2);
     room_end(&room);
 }
