@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looking at everything that a set has: its files, as they are on the disk, and
  * what was made of them in memory. */
-#include "vectors/engine_saved.h"
+#include "vectors/engine_keeper.h"
 
 enum { REPORT_EVERY = 4096 }; /* slots */
 
@@ -57,19 +57,17 @@ static int check_slots(const struct engine_view *view,
     return rc;
 }
 
-static int check_index(struct vecengine *engine, struct err *err)
+int keeper_check_index(struct vecengine *engine, struct err *err)
 {
     struct engine_view view;
     int rc = 0;
 
-    vecengine_keep(engine);
     vecengine_take(engine, &view);
     if (view.index->graph != NULL)
         rc = graph_check(view.index->graph, err);
     if (rc == 0 && view.index->lists != NULL)
         rc = lists_check(view.index->lists, err);
     vecengine_give(engine, &view);
-    vecengine_unkeep(engine);
     return rc;
 }
 
@@ -87,5 +85,5 @@ int vecengine_check(void *self, vec_progress_fn *progress, void *user,
     if (rc == 0)
         rc = check_slots(&view, progress, user, err);
     vecengine_give(engine, &view);
-    return rc ? rc : check_index(engine, err);
+    return rc ? rc : keeper_check(engine, err);
 }

@@ -332,9 +332,10 @@ static int begin(struct compaction *compaction, struct err *err)
     if (rc == 0)
         rc = log_file_create(compaction->path, &engine->shape, &compaction->log,
                              err);
-    return rc ? rc
-              : generation_new(engine, compaction->log, &compaction->fresh,
-                               err);
+    if (rc == 0)
+        rc = generation_new(engine, compaction->log, &compaction->fresh, err);
+    /* Who opens a log looks for settings at its beginning. */
+    return rc ? rc : put_settings(compaction, err);
 }
 
 static int run(struct compaction *compaction, struct err *err)

@@ -33,7 +33,7 @@ enum {
     REMOVED_PART = 4,   /* more than one in so many was removed */
 };
 
-enum job_kind { JOB_SETTLE, JOB_COMPACT };
+enum job_kind { JOB_SETTLE, JOB_COMPACT, JOB_CHECK };
 
 struct keeper_job {
     enum job_kind kind;
@@ -206,6 +206,8 @@ static void run_job(struct keeper *keeper, struct keeper_job *job)
     vecengine_keep(keeper->engine);
     if (job->kind == JOB_SETTLE) {
         rc = settle(keeper, &job->work, &job->err);
+    } else if (job->kind == JOB_CHECK) {
+        rc = keeper_check_index(keeper->engine, &job->err);
     } else {
         rc = keeper_compact(keeper->engine, &job->work, &job->err);
         keeper->saved_indexed = keeper_indexed(keeper->engine);
@@ -432,4 +434,16 @@ int vecengine_compact(void *self, vec_progress_fn *progress, void *user,
                       struct err *err)
 {
     return ask(self, JOB_COMPACT, progress, user, err);
+}
+
+int keeper_check(struct vecengine *engine, struct err *err)
+{
+    int rc;
+
+    if (engine->keeper != NULL)
+        return ask(engine, JOB_CHECK, NULL, NULL, err);
+    vecengine_keep(engine);
+    rc = keeper_check_index(engine, err);
+    vecengine_unkeep(engine);
+    return rc;
 }

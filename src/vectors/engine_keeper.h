@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the keeper's parts know of each other: of engine_keeper.c,
- * engine_index.c and engine_compact.c alone. All of it is called by the thread
- * that has the keeper's part. */
+ * engine_index.c, engine_compact.c and engine_check.c alone. All of it but
+ * keeper_check is called by the thread that has the keeper's part. */
 #ifndef OLHO_VECTORS_ENGINE_KEEPER_H
 #define OLHO_VECTORS_ENGINE_KEEPER_H
 
@@ -38,6 +38,13 @@ int64_t keeper_indexed(struct vecengine *engine);
 MUST_CHECK int keeper_index(struct vecengine *engine, int64_t end,
                             struct keeper_work *work, bool *out_done,
                             struct err *err);
+
+/* Looks at the graph or the lists: ERR_CORRUPT. (engine_check.c) */
+MUST_CHECK int keeper_check_index(struct vecengine *engine, struct err *err);
+
+/* The same, by any thread: where there is a keeper it puts its work aside for
+ * this. (engine_keeper.c) */
+MUST_CHECK int keeper_check(struct vecengine *engine, struct err *err);
 
 /* --- engine_compact.c ------------------------------------------------------
  */
