@@ -378,6 +378,8 @@ int vecstore_engine_drop(const char *path, const struct vec_options *options,
     if (rc == 0 && unlink(engine->checkpoint_path) != 0 && errno != ENOENT)
         rc = err_set(err, ERR_IO, "index %s: remove: %s",
                      engine->checkpoint_path, strerror(errno));
+    if (rc == 0)
+        keeper_sweep(engine);
     if (rc == 0 && unlink(path) != 0)
         rc =
             err_set(err, ERR_IO, "index %s: remove: %s", path, strerror(errno));

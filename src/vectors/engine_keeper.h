@@ -55,7 +55,4 @@ MUST_CHECK int keeper_check(struct vecengine *engine, struct err *err);
 MUST_CHECK int keeper_compact(struct vecengine *engine,
                               struct keeper_work *work, struct err *err);
 
-/* Removes what a compaction that was cut short left behind. */
-void keeper_sweep(const struct vecengine *engine);
-
 #endif

@@ -256,6 +256,10 @@ MUST_CHECK int vecengine_reload_index(struct vecengine *engine,
 MUST_CHECK int keeper_start(struct vecengine *engine, struct err *err);
 void keeper_stop(struct vecengine *engine); /* also when not started */
 
+/* Removes what a compaction or a checkpoint that was cut short left behind. By
+ * who has the log's lock, and no keeper. */
+void keeper_sweep(const struct vecengine *engine);
+
 /* Tells it that there are new or removed slots. Called by the lead after
  * publishing; takes `keeping` for a few instructions. */
 void keeper_wake(struct vecengine *engine);
