@@ -127,6 +127,37 @@ TEST(codes_hold_the_smallest_and_the_largest_numbers)
     mem_free(queries);
 }
 
+/* Sums of the longest rows of the largest codes stay in their range. */
+TEST(codes_hold_the_longest_rows_of_extremes)
+{
+    enum { ROWS = 6, LONG = VEC_DIM_MAX };
+    float *rows = mem_new((size_t)ROWS * LONG * sizeof *rows);
+    struct codes_wanted wanted = {NULL, INFINITY, ROWS, 1};
+    int s, m, i;
+
+    for (i = 0; i < ROWS * LONG; i++) {
+        int row = i / LONG;
+
+        rows[i] = row < 2    ? 1 - 2 * (float)row
+                  : row == 2 ? 1 - 2 * (float)(i % 2)
+                             : (float)(i % row) / 7 - 0.5F;
+    }
+    for (m = 0; m < CODES_METRICS; m++)
+        for (s = 0; s < CODES_STORAGES; s++) {
+            struct codes *truth =
+                codes_of(rows, ROWS, LONG, codes_metrics[m], VEC_FLOAT32);
+            struct codes *codes =
+                codes_of(rows, ROWS, LONG, codes_metrics[m], codes_storages[s]);
+
+            for (i = 0; i < ROWS; i++)
+                codes_check_same(truth, codes, rows + (int64_t)i * LONG,
+                                 &wanted);
+            codes_free(codes);
+            codes_free(truth);
+        }
+    mem_free(rows);
+}
+
 TEST(codes_tell_rows_apart_that_lie_far_from_the_origin)
 {
     float *rows = codes_rows(COUNT, 40, 1);
