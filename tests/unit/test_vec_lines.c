@@ -190,3 +190,26 @@ TEST(line_reader_names_a_file_that_is_not_there)
     CHECK_HAS(err.text, "/nowhere/lines");
     CHECK(reader == NULL);
 }
+
+TEST(vec_lines_survive_torture)
+{
+    static const char text[] = "{\"vector\":[1,2],\"key\":\"k\",\"path\":\"p\","
+                               "\"tags\":{\"a\":[\"b\",\"c\"]}}";
+    struct arena *arena = arena_new(ARENA_LEN_MAX);
+    long nth = 0;
+    int rc;
+
+    do {
+        struct vec_line line = {.dim = -7};
+        struct err err;
+
+        arena_reset(arena);
+        mem_fail_at(++nth);
+        rc = parse(text, arena, &line, &err);
+        mem_fail_at(0);
+        CHECK(rc == 0 ? line.dim == 2
+                      : rc == ERR_UNAVAILABLE && line.dim == -7);
+    } while (rc != 0);
+    CHECK(nth > 5);
+    arena_free(arena);
+}

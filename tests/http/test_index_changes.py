@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service sees what the commands do to its index while it serves."""
+import process
+import pytest
+
+SIMILARITY = "/api/classify/similarity"
+
+
+@pytest.fixture(scope="module")
+def server(serve, tmp_path_factory, clothing):
+    room = process.Room(tmp_path_factory.mktemp("changes"))
+    change(room, "add", process.DATA / "clothing", "--label-from-folder")
+    return serve(room=room)
+
+
+def change(room, command, *args):
+    done = room.run("index", command, *args)
+    assert done.returncode == 0, done.stderr
+
+
+def found(server, vector):
+    reply = server.post(SIMILARITY, json={"embedding": vector, "k": 100,
+                                          "threshold": 0})
+    assert reply.status_code == 200, reply.text
+    return reply.json()["similar_items"]
+
+
+def test_what_is_removed_compacted_and_added_is_seen(server, clothing):
+    room = server.room
+    vector = server.classify(clothing[0]).json()["embedding"]
+    label = clothing[0].parent.name
+    count = sum(photo.parent.name == label for photo in clothing)
+    before = found(server, vector)
+    assert len(before) == 50 and before[0]["nome"] == label
+    change(room, "remove", "--where", f"label={label}")
+    left = found(server, vector)
+    assert len(left) == 50 - count
+    assert label not in {item["nome"] for item in left}
+    change(room, "compact")
+    assert found(server, vector) == left
+    change(room, "add", clothing[0], "--label", "again")
+    again = found(server, vector)
+    assert len(again) == 51 - count and again[0]["nome"] == "again"
+    assert server.get("/api/model/status").json()["faiss_index_size"] == \
+        51 - count
+
+
+def test_an_image_that_moved_is_found_where_it_is(server, photos):
+    room = server.room
+    vector = server.classify(photos[0]).json()["embedding"]
+    for name in ("one.jpg", "two.jpg"):
+        (room.work / name).write_bytes(photos[0].read_bytes())
+        change(room, "add", room.work / name)
+        assert found(server, vector)[0]["nome"] == name
