@@ -182,6 +182,31 @@ TEST(engine_never_gives_an_id_again_that_was_compacted_away)
     vecstore_close(store);
 }
 
+TEST(engine_finds_the_settings_of_a_compacted_set)
+{
+    const struct vec_options lists = {.dim = DIM,
+                                      .metric = VECINDEX_L2,
+                                      .type = VECINDEX_IVFFLAT,
+                                      .storage = VEC_FLOAT32,
+                                      .nlist = 20};
+    const struct vec_options any = {0};
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &lists);
+    struct err err = {0};
+
+    add(store, 0, COUNT);
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    drop(store, 0, COUNT, 3);
+    compact(store);
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_READ, &any);
+    CHECK_INT(set_info(store).storage, VEC_FLOAT32);
+    CHECK_INT(set_info(store).type, VECINDEX_IVFFLAT);
+    CHECK_INT(set_info(store).nlist, 20);
+    CHECK_INT(set_info(store).pending, 0);
+    set_check(store, versions, COUNT, DIM);
+    vecstore_close(store);
+}
+
 TEST(engine_compacts_by_itself_when_many_were_removed)
 {
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);

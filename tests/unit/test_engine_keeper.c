@@ -463,6 +463,38 @@ TEST(engine_reader_takes_the_index_of_a_new_checkpoint)
     vecstore_close(reader);
 }
 
+TEST(engine_reader_answers_while_it_follows)
+{
+    struct crowd readers = {0}, writers = {0};
+    pthread_t threads[3];
+    struct err err = {0};
+    int i, rounds = set_rounds(24);
+
+    writers.store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    add(writers.store, 0, CROWD_COUNT);
+    readers.store = set_open(set_file("x"), VEC_READ, &hnsw);
+    for (i = 0; i < 3; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL,
+                                 i < 2 ? search_on : write_on,
+                                 i < 2 ? &readers : &writers),
+                  0);
+    for (i = 0; i < rounds && readers.failed == 0; i++) {
+        CHECK_OK(vecstore_settle(writers.store, NULL, NULL, &err), err);
+        CHECK_OK(vecstore_refresh(readers.store, &err), err);
+        CHECK_OK(vecstore_compact(writers.store, NULL, NULL, &err), err);
+        CHECK_OK(vecstore_refresh(readers.store, &err), err);
+    }
+    readers.is_over = writers.is_over = true;
+    for (i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_INT(readers.failed, 0);
+    CHECK_INT(writers.failed, 0);
+    for (i = 0; i < CROWD_COUNT; i++)
+        CHECK_OK(set_look(readers.store, i, 1, DIM, &err), err);
+    vecstore_close(readers.store);
+    vecstore_close(writers.store);
+}
+
 /* What another process does: refreshes until the last entry says that it is
  * over. Entries 0..99 all have one version, since one call writes them. */
 static int read_until_over(const char *path)
