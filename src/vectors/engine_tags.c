@@ -214,6 +214,7 @@ int slot_tags_add(struct slot_tags *tags, const char *name, const char *value,
 
     if (rc)
         return rc;
+    assert(tag != NULL);
     count = tag_count(tag);
     if (count > tag->last_begin &&
         slot_at(tag->last, count - tag->last_begin - 1) == slot)

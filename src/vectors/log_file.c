@@ -153,6 +153,7 @@ static int read_batches(struct log_file *file, struct log_window *window,
             break;
         if (!is_last)
             continue;
+        assert(batch.heads != NULL);
         if (batch.heads[0]->kind != LOG_DONE)
             rc = visit(user, batch.heads, batch.count, err);
         if (rc)

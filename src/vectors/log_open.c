@@ -2,6 +2,7 @@
 /* Opening, making and naming a log file. The lock (flock) is on the file, not
  * on its name, so whoever has it looks whether the name still leads there:
  * compaction gives the name to another file, which it has locked before. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -69,6 +70,7 @@ static bool is_named(const struct log_file *file)
 {
     struct stat mine, named;
 
+    assert(file->fd >= 0);
     return fstat(file->fd, &mine) == 0 && stat(file->path, &named) == 0 &&
            mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
 }
