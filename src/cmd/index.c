@@ -22,7 +22,10 @@ static void print_type(const struct vec_info *info)
                info->ef_construction, info->ef_search);
     if (info->type == VECINDEX_IVFFLAT)
         printf(" (%d lists, %d probed)", info->nlist, info->nprobe);
-    printf("; %lld not in it yet\n", (long long)info->pending);
+    if (info->pending > 0)
+        printf("; %lld are not in it yet and are scanned",
+               (long long)info->pending);
+    printf("\n");
 }
 
 static void print_info(const char *where, const struct vec_info *info)
@@ -32,7 +35,7 @@ static void print_info(const char *where, const struct vec_info *info)
     printf("%-9s %s\n", is_own ? "file" : "server", where);
     if (!is_own)
         printf("version   %s %s\n", info->backend, info->version);
-    printf("images    %lld\n", (long long)info->count);
+    printf("entries   %lld\n", (long long)info->count);
     if (info->model[0] != '\0')
         printf("model     %s\n", info->model);
     printf("vectors   %d values, %s, %s\n", info->dim,
