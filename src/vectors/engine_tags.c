@@ -4,6 +4,8 @@
  * rewritten after a cut is one that no reader was told of. A tag that one row
  * alone has, such as its owner's number, takes one small block. The mutex
  * guards the table of tags and is held for one look into it. */
+#include "vectors/engine_tags.h"
+
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
