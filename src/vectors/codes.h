@@ -140,6 +140,11 @@ void codes_shape(const struct codes *codes, struct codes_shape *out);
 void codes_copy(const struct codes *codes, int64_t slot, void *code,
                 void *about);
 
+/* Where the codes of the slots from `slot` on, and what goes with them, lie
+ * one behind the other already, and how many below `end` do (one or more). */
+int64_t codes_piece(const struct codes *codes, int64_t slot, int64_t end,
+                    const void **code, const void **about);
+
 /* Approximate distances to `count` copies, whose codes lie one behind the
  * other (aligned to 64) and what goes with them likewise (aligned to 4), and
  * what each may be off by (errors). */

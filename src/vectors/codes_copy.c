@@ -28,6 +28,23 @@ void codes_copy(const struct codes *codes, int64_t slot, void *code,
     memcpy(about, codes_about(codes, slot), shape.about_len);
 }
 
+int64_t codes_piece(const struct codes *codes, int64_t slot, int64_t end,
+                    const void **code, const void **about)
+{
+    const float *const *row = blocks_at(&codes->rows, slot);
+    int64_t run = blocks_run(slot), count;
+
+    if (run > end - slot)
+        run = end - slot;
+    *about = codes_about(codes, slot);
+    *code =
+        codes->stride > 0 ? blocks_at(&codes->codes, slot) : (const void *)*row;
+    for (count = 1; codes->stride == 0 && count < run; count++)
+        if (row[count] != row[0] + count * codes->options.dim)
+            return count;
+    return run;
+}
+
 static void run_float(const struct codes *codes,
                       const struct codes_query *query, const void *code,
                       const struct code_row *about, int count, float *out)

@@ -1,18 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Searching lists: the nearest centroids say which. When their lists come out
- * short of k, twice as many are asked for, until enough rows were seen or all
- * were. */
+/* Searching lists: the nearest centroids, by the file's metric, say which; the
+ * rest is that of lists.h. A row's slot is its place. */
+#include <limits.h>
+#include <math.h>
+
 #include "base/mem.h"
 #include "vectors/vecindex_parts.h"
 
-/* The `width` nearest lists, nearest first, ties by number. */
-static void find_lists(const struct vecindex_scan *scan, int64_t width,
-                       struct near *out)
+/* Told to codes, row by row, in the order of places. */
+static int add_rows(const struct faiss_index *data, struct codes *codes,
+                    struct err *err)
+{
+    enum { RUN = 1024 };
+    const float *rows[RUN];
+    int64_t list, done, part;
+    int rc = 0;
+
+    for (list = 0; rc == 0 && list < data->ivf.list_count; list++) {
+        const struct faiss_list *from = &data->ivf.lists[list];
+
+        for (done = 0; rc == 0 && done < from->count; done += part) {
+            for (part = 0; part < RUN && done + part < from->count; part++)
+                rows[part] = from->rows + (done + part) * data->dim;
+            rc = codes_add(codes, rows, part, err);
+        }
+    }
+    return rc;
+}
+
+int ivf_finish(struct vecindex *index, bool is_lean, struct err *err)
+{
+    const struct faiss_index *data = &index->data;
+    struct codes_options wanted = {
+        .dim = data->dim,
+        .metric = data->metric == FAISS_L2 ? VECINDEX_L2 : VECINDEX_IP,
+        .storage = is_lean ? VEC_FLOAT32 : VEC_INT8};
+    int64_t i;
+    int rc;
+
+    if (data->count == 0)
+        return 0;
+    if (data->count > BLOCKS_ROWS_MAX || data->ivf.list_count > INT_MAX)
+        return err_set(err, ERR_INVALID,
+                       "%lld rows in %lld lists; there are at most %lld in %d",
+                       (long long)data->count, (long long)data->ivf.list_count,
+                       (long long)BLOCKS_ROWS_MAX, INT_MAX);
+    index->list_ids = mem_try((size_t)data->count, sizeof *index->list_ids);
+    if (index->list_ids == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "no memory for %lld ids",
+                       (long long)data->count);
+    for (i = 0; i < data->count; i++)
+        index->list_ids[i] = vecindex_id(index, i);
+    wanted.ids = index->list_ids;
+    rc = codes_new(&wanted, &index->quick, err);
+    if (rc == 0)
+        rc = add_rows(data, index->quick, err);
+    return rc ? rc
+              : lists_adopt(index->quick, data->ivf.centroids,
+                            (int)data->ivf.list_count, index->list_begins,
+                            &index->lists, err);
+}
+
+/* Of all centroids. */
+static void measure_lists(const struct vecindex_scan *scan, float *out)
 {
     const struct faiss_ivf *ivf = &scan->index->data.ivf;
-    struct nearest nearest = {.hits = out, .k = (int)width};
     const float *rows[VECINDEX_RUN_LEN];
-    float distances[VECINDEX_RUN_LEN];
     int dim = scan->index->data.dim, i, part;
     int64_t done;
 
@@ -23,38 +76,35 @@ static void find_lists(const struct vecindex_scan *scan, int64_t width,
         for (i = 0; i < part; i++)
             rows[i] = ivf->centroids + (done + i) * dim;
         vecindex_distances(scan->index->kernels, ivf->metric, scan->query, rows,
-                           part, dim, distances);
-        for (i = 0; i < part; i++)
-            nearest_offer(&nearest, &(struct near){distances[i], done + i});
+                           part, dim, out + done);
     }
-    nearest_sort(&nearest);
 }
 
 int ivf_search(const struct vecindex_scan *scan, int nprobe, bool *out_is_exact,
                struct err *err)
 {
-    const struct faiss_index *data = &scan->index->data;
-    const struct faiss_ivf *ivf = &data->ivf;
-    int64_t width = nprobe < ivf->list_count ? nprobe : ivf->list_count;
-    int64_t wanted =
-        scan->nearest->k < data->count ? scan->nearest->k : data->count;
-    int64_t done = 0, seen = 0;
-    struct near *lists = mem_try((size_t)ivf->list_count, sizeof *lists);
+    const struct vecindex *index = scan->index;
+    float *distances =
+        mem_try((size_t)index->data.ivf.list_count, sizeof *distances);
+    struct codes_query *query = NULL;
+    int rc;
 
-    if (lists == NULL)
+    if (distances == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory to search %lld lists",
-                       (long long)ivf->list_count);
-    while (done < ivf->list_count && (done == 0 || seen < wanted)) {
-        find_lists(scan, width, lists);
-        for (; done < width; done++) {
-            const struct faiss_list *list = &ivf->lists[lists[done].id];
+                       (long long)index->data.ivf.list_count);
+    rc = codes_query_new(index->quick, scan->query, &query, err);
+    if (rc == 0) {
+        const struct lists_query asked = {.query = query,
+                                          .nprobe = nprobe,
+                                          .end = index->data.count,
+                                          .distances = distances,
+                                          .limit = INFINITY};
 
-            vecindex_scan_rows(scan, list->rows, list->ids, 0, list->count);
-            seen += list->count;
-        }
-        width = width > ivf->list_count / 2 ? ivf->list_count : 2 * width;
+        measure_lists(scan, distances);
+        rc = lists_search(index->lists, &asked, scan->nearest, out_is_exact,
+                          err);
     }
-    mem_free(lists);
-    *out_is_exact = seen == data->count;
-    return 0;
+    codes_query_free(query);
+    mem_free(distances);
+    return rc;
 }

@@ -182,6 +182,7 @@ void lists_free(struct lists *lists)
     mem_free(lists->centroids);
     mem_free(lists->centroid_about);
     mem_free(lists->lists);
+    mem_free(lists->adopted);
     mem_free(lists);
 }
 
@@ -438,6 +439,73 @@ int lists_renumber(const struct lists *lists, const struct codes *codes,
         if (to[slot] != SLOT_NONE)
             count = (int64_t)to[slot] + 1;
     atomic_store_explicit(&made->count, count, memory_order_release);
+    *out = made;
+    return 0;
+}
+
+/* --- lists of others ------------------------------------------------------ */
+
+/* The slots themselves, for lists that are parts of their order. */
+static int32_t *count_up(int64_t count)
+{
+    int32_t *slots = mem_try((size_t)count, sizeof *slots);
+    int64_t i;
+
+    for (i = 0; slots != NULL && i < count; i++)
+        slots[i] = (int32_t)i;
+    return slots;
+}
+
+static int adopt_list(struct lists *lists, int32_t *slots, int64_t begin,
+                      int64_t end, int list, struct err *err)
+{
+    while (begin < end) {
+        struct list_chunk *chunk = mem_try(1, sizeof *chunk);
+        const void *code, *about;
+
+        if (chunk == NULL)
+            return err_set(err, ERR_UNAVAILABLE, "no memory for %d lists",
+                           lists->nlist);
+        chunk->cap =
+            (int32_t)codes_piece(lists->codes, begin, end, &code, &about);
+        chunk->codes = (uint8_t *)(uintptr_t)code;
+        chunk->about = (uint8_t *)(uintptr_t)about;
+        chunk->slots = slots + begin;
+        atomic_store_explicit(&chunk->count, chunk->cap, memory_order_relaxed);
+        lists_link(&lists->lists[list], chunk);
+        lists->lists[list].count += chunk->cap;
+        begin += chunk->cap;
+    }
+    return 0;
+}
+
+int lists_adopt(const struct codes *codes, const float *centroids, int nlist,
+                const int64_t *begins, struct lists **out, struct err *err)
+{
+    const struct kmeans_options options = {
+        .dim = codes_dim(codes), .metric = codes_metric(codes), .nlist = nlist};
+    struct kmeans *kmeans = NULL;
+    struct lists *made = NULL;
+    int rc = kmeans_new(centroids, &options, &kmeans, err), i;
+
+    if (rc == 0)
+        rc = lists_new(codes, kmeans, nlist, begins[nlist], &made, err);
+    if (rc == 0) {
+        made->adopted = count_up(begins[nlist]);
+        if (made->adopted == NULL)
+            rc = err_set(err, ERR_UNAVAILABLE, "no memory for %lld slots",
+                         (long long)begins[nlist]);
+    }
+    for (i = 0; rc == 0 && i < nlist; i++)
+        rc = adopt_list(made, made->adopted, begins[i], begins[i + 1], i, err);
+    if (rc) {
+        lists_free(made);
+        return rc;
+    }
+    atomic_fetch_add_explicit(&made->memory,
+                              begins[nlist] * (int64_t)sizeof *made->adopted,
+                              memory_order_relaxed);
+    atomic_store_explicit(&made->count, begins[nlist], memory_order_release);
     *out = made;
     return 0;
 }

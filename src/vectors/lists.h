@@ -63,7 +63,9 @@ struct lists_query {
     int64_t end; /* only slots below this, a lists_count that was read before:
                   * what is inserted meanwhile is left to whoever scans the
                   * slots from there on */
-    const struct slot_filter *filter;
+    const struct slot_filter *filter; /* NULL: all pass */
+    const float *distances;           /* of the centroids, smaller when nearer;
+                                       * NULL: by their codes */
     float limit; /* what is farther is left out; INFINITY: none */
 };
 
@@ -75,6 +77,13 @@ MUST_CHECK int lists_search(struct lists *lists,
                             const struct lists_query *query,
                             struct nearest *nearest, bool *out_is_exact,
                             struct err *err);
+
+/* The lists of others: centroids (nlist * dim, copied), and which slots each
+ * has, begins[i] up to begins[i + 1]. The rows stay where codes has them, so it
+ * does not grow. The caller owns *out. ERR_UNAVAILABLE. */
+MUST_CHECK int lists_adopt(const struct codes *codes, const float *centroids,
+                           int nlist, const int64_t *begins, struct lists **out,
+                           struct err *err);
 
 /* Every slot is in one list at most, in the right one, with the codes that it
  * has: ERR_CORRUPT names the first that is not. */

@@ -38,6 +38,7 @@ struct lists {
     int64_t trained_on;
     uint8_t *centroids, *centroid_about; /* owned; copies as codes_run takes */
     struct list *lists;                  /* owned; nlist */
+    int32_t *adopted; /* owned; slots of lists of others, or NULL */
 
     _Atomic int64_t count;  /* released after the rows below it are there */
     _Atomic int64_t memory; /* bytes; relaxed: a figure */

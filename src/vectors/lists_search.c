@@ -136,7 +136,8 @@ static int take_run(struct lists_scan *scan, const int32_t *slots,
             scan->is_certain = scan->is_certain && scan->share >= 1;
             continue;
         }
-        if (!slot_passes(scan->query->filter, slots[i]))
+        if (scan->query->filter != NULL &&
+            !slot_passes(scan->query->filter, slots[i]))
             continue;
         scan->seen++;
         if (!is_near) {
@@ -239,7 +240,7 @@ int lists_search(struct lists *lists, const struct lists_query *query,
 {
     size_t nlist = (size_t)lists->nlist;
     float share = SPREADS / sqrtf((float)codes_dim(lists->codes));
-    float *distances = mem_try(nlist, sizeof *distances);
+    float *measured = mem_try(nlist, sizeof *measured);
     struct near *order = mem_try(nlist, sizeof *order);
     struct lists_scan scan = {
         .lists = lists,
@@ -253,19 +254,22 @@ int lists_search(struct lists *lists, const struct lists_query *query,
         .kept_cap = KEPT_MIN};
     int rc;
 
-    if (distances == NULL || order == NULL || scan.upper.hits == NULL ||
+    if (measured == NULL || order == NULL || scan.upper.hits == NULL ||
         scan.kept == NULL) {
         rc = err_set(err, ERR_UNAVAILABLE, "no memory to search %d lists",
                      lists->nlist);
     } else {
-        measure_lists(&scan, distances);
-        rc = scan_lists(&scan, distances, order, err);
+        if (query->distances == NULL)
+            measure_lists(&scan, measured);
+        rc = scan_lists(&scan,
+                        query->distances == NULL ? measured : query->distances,
+                        order, err);
         if (rc == 0)
             *out_is_exact = scan.is_certain;
     }
     mem_free(scan.kept);
     mem_free(scan.upper.hits);
-    mem_free(distances);
+    mem_free(measured);
     mem_free(order);
     return rc;
 }

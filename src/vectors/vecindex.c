@@ -372,6 +372,8 @@ static int64_t memory_len(const struct vecindex *index)
         len += count * 8;
     if (index->quick != NULL)
         len += codes_memory(index->quick);
+    if (index->lists != NULL)
+        len += lists_memory(index->lists) + count * 8;
     if (index->by_id != NULL)
         len += count * (int64_t)sizeof *index->by_id;
     if (data->kind == FAISS_IVF_FLAT)
@@ -423,7 +425,9 @@ void vecindex_free(struct vecindex *index)
         return;
     hnsw_free(index->hnsw);
     faiss_index_release(&index->data);
+    lists_free(index->lists);
     codes_free(index->quick);
+    mem_free(index->list_ids);
     mem_free(index->list_begins);
     mem_free(index->by_id);
     mem_free(index);

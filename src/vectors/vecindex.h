@@ -58,8 +58,8 @@ struct vecindex_options {
     uint64_t seed;       /* of all that is random (1) */
     bool is_mapped;      /* open: leave rows in the file where that can be, for
                           * processes to share; faiss_file.h has the price */
-    bool is_lean; /* Flat, HNSW: no copy of the rows in int8, which takes a
-                   * quarter of their memory and finds the same sooner */
+    bool is_lean;        /* no copy of the rows in int8, which takes a
+                          * quarter of their memory and finds the same sooner */
 };
 
 struct vecindex_query {

@@ -323,7 +323,7 @@ static int make_quick(struct vecindex *index,
     int rc;
 
     if (index->type == VECINDEX_IVFFLAT)
-        return 0;
+        return ivf_finish(index, options->is_lean, err);
     if (index->type == VECINDEX_FLAT &&
         (options->is_lean || data->count < QUICK_COUNT_MIN))
         return 0;

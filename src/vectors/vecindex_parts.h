@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "vectors/dot.h"
 #include "vectors/faiss_file.h"
+#include "vectors/lists.h"
 #include "vectors/nearest.h"
 #include "vectors/vecindex.h"
 
@@ -37,8 +38,10 @@ struct vecindex {
                              * row, and the count */
     struct id_place *by_id; /* owned, sorted; NULL: ids are places */
     bool has_ids;           /* ids are not simply 0..count-1 */
+    struct lists *lists;    /* owned; IVFFlat, over quick */
+    int64_t *list_ids;      /* owned; IVFFlat: of places */
     struct hnsw *hnsw;      /* owned; HNSW, over quick */
-    struct codes *quick;    /* owned; Flat: NULL when lean or small. HNSW */
+    struct codes *quick;    /* owned; Flat: NULL when lean or small */
 };
 
 /* A search under way: `query` as the metric wants it. */
@@ -71,6 +74,10 @@ uint64_t vecindex_random(uint64_t *state);
 MUST_CHECK int ivf_build(struct vecindex *index,
                          const struct vecindex_options *options,
                          struct err *err);
+
+/* Makes what searches go by, once the rows are those to stay. */
+MUST_CHECK int ivf_finish(struct vecindex *index, bool is_lean,
+                          struct err *err);
 
 /* Looks at nprobe lists, and at more until k rows were seen. *out_is_exact:
  * those were all. */

@@ -191,7 +191,11 @@ TEST(lists_add_to_what_was_found_elsewhere)
     lists = lists_set_make_lists(&set);
     ask = lists_ask_new(&set, 5);
     CHECK_OK(codes_query_new(set.codes, set.rows, &query, &err), err);
-    asked = (struct lists_query){query, 5, LISTS_COUNT, &ask->filter, INFINITY};
+    asked = (struct lists_query){.query = query,
+                                 .nprobe = 5,
+                                 .end = LISTS_COUNT,
+                                 .filter = &ask->filter,
+                                 .limit = INFINITY};
     CHECK_OK(lists_search(lists, &asked, &nearest, &is_exact, &err), err);
     nearest_sort(&nearest);
     CHECK_INT(nearest.hits[0].id, 900000);
