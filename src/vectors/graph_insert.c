@@ -14,6 +14,7 @@
 
 enum {
     ROUND = 64,   /* slots of a round, for each thread */
+    SHARE = 16,   /* for fewer slots another thread is not worth its while */
     MEND_PART = 4 /* a graph that grew by one part in so many is mended */
 };
 
@@ -248,6 +249,8 @@ int graph_insert(struct graph *graph, int64_t end, const struct blocks *removed,
     assert(thread_count >= 1 && thread_count <= VECINDEX_THREADS_MAX);
     if (end <= first)
         return 0;
+    if (thread_count > (end - first + SHARE - 1) / SHARE)
+        thread_count = (int)((end - first + SHARE - 1) / SHARE);
     round.builders = mem_try((size_t)thread_count, sizeof *round.builders);
     if (round.builders == NULL)
         return err_set(err, ERR_UNAVAILABLE, "no memory to build a graph");

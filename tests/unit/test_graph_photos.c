@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The graph over embeddings of real photographs (tests/data/vectors): recall
- * as issued, after removals, and after reopening. */
+ * after insertions, after removals, and after reopening. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "graph_fixture.h"
 #include "vector_samples.h"
 
-enum { HEAD_LEN = 12, QUERY_STEP = 10 };
+enum { HEAD_LEN = 12, QUERY_STEP = 20 };
 
 /* tools/make_embeddings.py has the layout. */
 static float *read_photos(int *out_count, int *out_dim)
