@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "vectors/engine_parts.h"
+#include "vectors/engine_saved.h"
 
 enum {
     LINKS = 16,
@@ -366,6 +367,31 @@ int vecstore_engine_open(const char *path, enum vec_mode mode,
     return 0;
 }
 
+/* ERR_IO when a file is there and cannot be removed. */
+static int remove_file(const char *path, struct err *err)
+{
+    if (unlink(path) == 0 || errno == ENOENT)
+        return 0;
+    return err_set(err, ERR_IO, "index %s: remove: %s", path, strerror(errno));
+}
+
+/* The log last: while it is there, the rest belongs to it. */
+static int remove_files(const struct vecengine *engine, struct err *err)
+{
+    char path[FILE_PATH_MAX];
+    int rc = remove_file(engine->checkpoint_path, err);
+
+    if (rc == 0)
+        rc = compact_path(engine, COMPACT_CHECKPOINT, path, err);
+    if (rc == 0)
+        rc = remove_file(path, err);
+    if (rc == 0)
+        rc = compact_path(engine, COMPACT_LOG, path, err);
+    if (rc == 0)
+        rc = remove_file(path, err);
+    return rc ? rc : remove_file(engine->path, err);
+}
+
 int vecstore_engine_drop(const char *path, const struct vec_options *options,
                          struct err *err)
 {
@@ -375,14 +401,8 @@ int vecstore_engine_drop(const char *path, const struct vec_options *options,
     /* With the lock: nobody writes it, nor is about to. */
     int rc = log_file_open(path, VEC_WRITE, &any, &log, err);
 
-    if (rc == 0 && unlink(engine->checkpoint_path) != 0 && errno != ENOENT)
-        rc = err_set(err, ERR_IO, "index %s: remove: %s",
-                     engine->checkpoint_path, strerror(errno));
     if (rc == 0)
-        keeper_sweep(engine);
-    if (rc == 0 && unlink(path) != 0)
-        rc =
-            err_set(err, ERR_IO, "index %s: remove: %s", path, strerror(errno));
+        rc = remove_files(engine, err);
     log_file_close(log);
     engine_close(engine);
     return rc;

@@ -212,8 +212,10 @@ TEST(vecstore_drops_the_files_of_a_set_that_nobody_writes)
     CHECK_ERR(vecstore_drop(path, &options, &err), ERR_CONFLICT);
     CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
     vecstore_close(store);
+    vecs_write(vecs_file("x.olho.compact"), "left", 4);
     CHECK_OK(vecstore_drop(path, &options, &err), err);
     CHECK_INT(access(path, F_OK), -1);
+    CHECK_INT(access(vecs_file("x.olho.compact"), F_OK), -1);
     CHECK_INT(access(vecs_file("x.olho.checkpoint"), F_OK), -1);
     CHECK_ERR(vecstore_drop(path, &options, &err), ERR_NOT_FOUND);
 }
