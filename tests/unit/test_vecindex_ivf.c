@@ -152,3 +152,40 @@ TEST(ivf_is_the_same_every_time)
     mem_free(first);
     mem_free(rows);
 }
+
+/* With a copy of the rows in int8 and without: the same ids, and distances to
+ * the last bit. */
+TEST(ivf_finds_the_same_whether_it_is_lean_or_not)
+{
+    struct vecindex_options options = {
+        .type = VECINDEX_IVFFLAT, .nlist = 30, .nprobe = 4};
+    float *rows = sample_clusters(COUNT, DIM, 40, 1);
+    float *queries = sample_clusters(QUERIES, DIM, 40, 2);
+    struct vecindex *index = sample_build(rows, COUNT, DIM, &options), *lean;
+    struct vecindex_hit hits[20], lean_hits[20];
+    struct vecindex_info info, lean_info;
+    bool is_exact = false;
+    int count = 0, lean_count = 0, i, j;
+
+    options.is_lean = true;
+    lean = sample_build(rows, COUNT, DIM, &options);
+    vecindex_info(index, &info);
+    vecindex_info(lean, &lean_info);
+    CHECK(lean_info.memory_len < info.memory_len);
+    for (i = 0; i < QUERIES; i++) {
+        search(index, queries + i * DIM, 20, 0, hits, &count, &is_exact);
+        CHECK(!is_exact);
+        search(lean, queries + i * DIM, 20, 0, lean_hits, &lean_count,
+               &is_exact);
+        CHECK_INT(count, 20);
+        CHECK_INT(lean_count, 20);
+        for (j = 0; j < 20; j++) {
+            CHECK_INT(hits[j].id, lean_hits[j].id);
+            CHECK_NEAR(hits[j].distance, lean_hits[j].distance, 0);
+        }
+    }
+    vecindex_free(index);
+    vecindex_free(lean);
+    mem_free(rows);
+    mem_free(queries);
+}
