@@ -66,8 +66,7 @@ static void float16(const float *query, const uint16_t *const *rows, int count,
 
     for (i = 0; i + ROWS <= count; i += ROWS)
         sum_rows(load_float16, ROWS, query, rows + i,
-                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len,
-                 out + i);
+                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len, out + i);
     for (; i < count; i++)
         sum_rows(load_float16, 1, query, rows + i, rows + i, len, out + i);
 }
@@ -79,8 +78,7 @@ static void bfloat16(const float *query, const uint16_t *const *rows, int count,
 
     for (i = 0; i + ROWS <= count; i += ROWS)
         sum_rows(load_bfloat16, ROWS, query, rows + i,
-                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len,
-                 out + i);
+                 rows + (i + 2 * ROWS <= count ? i + ROWS : i), len, out + i);
     for (; i < count; i++)
         sum_rows(load_bfloat16, 1, query, rows + i, rows + i, len, out + i);
 }
