@@ -24,6 +24,30 @@ void milvus_expr_text(const char *value, struct buf *out)
     buf_add_char(out, '"');
 }
 
+/* json_contains_any(olho_tags["tags"], ["name=a","name=b"]) */
+static void add_tags(const struct vec_term *term, struct buf *out)
+{
+    struct buf tag;
+    int i;
+
+    buf_init(&tag, VEC_TAG_NAME_MAX + VEC_TAG_VALUE_MAX + 1);
+    buf_printf(out, "%sjson_contains_any(%s[\"%s\"], [",
+               term->is_not ? "not " : "", MILVUS_TAGS_COLUMN,
+               MILVUS_TAGS_MEMBER);
+    for (i = 0; i < term->value_count; i++) {
+        buf_clear(&tag);
+        buf_printf(&tag, "%s=%s", term->name, term->values[i]);
+        if (i > 0)
+            buf_add_char(out, ',');
+        if (tag.is_full || tag.is_broken)
+            out->is_broken = true;
+        else
+            milvus_expr_text(tag.data, out);
+    }
+    buf_add_text(out, "])");
+    buf_release(&tag);
+}
+
 static void add_texts(const char *const *values, int count, struct buf *out)
 {
     int i;
@@ -48,6 +72,12 @@ int milvus_expr_filter(const struct milvus_shape *shape,
         const struct milvus_column *column =
             milvus_shape_tag(shape, term->name);
 
+        if (shape->has_json) {
+            if (out->len > 0)
+                buf_add_text(out, " and ");
+            add_tags(term, out);
+            continue;
+        }
         if (column == NULL)
             return err_set(err, ERR_UNSUPPORTED,
                            "the collection has no varchar column '%s' for "

@@ -9,6 +9,7 @@
 
 #include <milvus.pb-c.h>
 
+#include "base/json.h"
 #include "vectors/milvus_expr.h"
 #include "vectors/milvus_state.h"
 
@@ -18,7 +19,7 @@ enum {
     FLOAT_VECTORS = 101, /* the type of a placeholder */
     ROW_TEXT_LEN = 1024, /* bytes of a row's texts, about */
     ANSWER_LEN = 16 << 20,
-    OUTPUT_MAX = MILVUS_TAG_COLUMNS_MAX + 4,
+    OUTPUT_MAX = MILVUS_TAG_COLUMNS_MAX + 5,
 };
 
 /* Columns of an answer; those that are not there are NULL. */
@@ -28,6 +29,7 @@ struct columns {
     const float *vectors;
     char *const *key, *const *path;
     char *const *tags[MILVUS_TAG_COLUMNS_MAX];
+    const ProtobufCBinaryData *json;
 };
 
 /* --- sending -------------------------------------------------------------- */
@@ -56,7 +58,9 @@ static size_t list_texts(const struct milvus_shape *shape,
         out[count++] = (char *)(uintptr_t)shape->key.name;
     if (shape->path.name[0] != '\0')
         out[count++] = (char *)(uintptr_t)shape->path.name;
-    for (i = 0; i < shape->tag_count; i++)
+    if (shape->has_json)
+        out[count++] = (char *)(uintptr_t)MILVUS_TAGS_COLUMN;
+    for (i = 0; i < shape->tag_count && !shape->has_json; i++)
         out[count++] = (char *)(uintptr_t)shape->tags[i].name;
     return count;
 }
@@ -80,6 +84,18 @@ static char *const *texts_of(const Milvus__FieldData *field, size_t count,
         return NULL;
     }
     return field->scalars->texts->data;
+}
+
+static const ProtobufCBinaryData *json_of(const Milvus__FieldData *field,
+                                          size_t count, bool *out_is_wrong)
+{
+    if (field->field_case != MILVUS__FIELD_DATA__FIELD_SCALARS ||
+        field->scalars->data_case != MILVUS__SCALAR_FIELD__DATA_JSON ||
+        field->scalars->json->n_data != count) {
+        *out_is_wrong = true;
+        return NULL;
+    }
+    return field->scalars->json->data;
 }
 
 static const int64_t *longs_of(const Milvus__FieldData *field, size_t count,
@@ -128,6 +144,8 @@ static bool take_columns(Milvus__FieldData *const *fields, size_t field_count,
             columns->key = texts_of(field, columns->count, &is_wrong);
         else if (strcmp(name, shape->path.name) == 0)
             columns->path = texts_of(field, columns->count, &is_wrong);
+        else if (shape->has_json && strcmp(name, MILVUS_TAGS_COLUMN) == 0)
+            columns->json = json_of(field, columns->count, &is_wrong);
         for (j = 0; j < shape->tag_count; j++)
             if (strcmp(name, shape->tags[j].name) == 0)
                 columns->tags[j] = texts_of(field, columns->count, &is_wrong);
@@ -148,6 +166,40 @@ static const char *keep_text(struct arena *arena, const char *text,
     return kept;
 }
 
+/* What others wrote there, and is no "name=value", is no tag. */
+static bool fill_json(const ProtobufCBinaryData *text, struct arena *arena,
+                      struct vec_hit *hit)
+{
+    struct json_value *object = NULL;
+    const struct json_value *array;
+    struct err ignored = {0};
+    bool is_full = false;
+    struct vec_tag *tags;
+    size_t i, count = 0;
+
+    if (json_parse((struct bytes){text->data, text->len}, &object, &ignored) !=
+        0)
+        object = NULL;
+    array = object != NULL ? json_find(object, MILVUS_TAGS_MEMBER) : NULL;
+    if (array != NULL && json_type(array) == JSON_IS_ARRAY)
+        count = json_count(array);
+    tags = arena_try(arena, count + 1, sizeof *tags);
+    for (i = 0; tags != NULL && i < count; i++) {
+        const char *tag = json_text(json_at(array, i));
+        const char *sign = tag != NULL ? strchr(tag, '=') : NULL;
+
+        if (sign == NULL)
+            continue;
+        tags[hit->tag_count].name =
+            arena_text(arena, tag, (size_t)(sign - tag));
+        is_full = is_full || tags[hit->tag_count].name == NULL;
+        tags[hit->tag_count++].value = keep_text(arena, sign + 1, &is_full);
+    }
+    json_free(object);
+    hit->tags = tags;
+    return tags != NULL && !is_full && ignored.code != ERR_UNAVAILABLE;
+}
+
 static bool fill_hit(const struct milvus_shape *shape,
                      const struct columns *columns, size_t row,
                      struct arena *arena, struct vec_hit *hit)
@@ -161,6 +213,8 @@ static bool fill_hit(const struct milvus_shape *shape,
                          &is_full);
     hit->path = keep_text(
         arena, columns->path != NULL ? columns->path[row] : "", &is_full);
+    if (columns->json != NULL)
+        return !is_full && fill_json(&columns->json[row], arena, hit);
     tags = arena_try(arena, (size_t)shape->tag_count + 1, sizeof *tags);
     if (tags == NULL)
         return false;

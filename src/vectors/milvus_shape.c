@@ -14,7 +14,12 @@
 #define MODEL_NOTE "olho; model="
 
 /* Milvus's DataType. */
-enum { TYPE_INT64 = 5, TYPE_VARCHAR = 21, TYPE_FLOAT_VECTOR = 101 };
+enum {
+    TYPE_INT64 = 5,
+    TYPE_VARCHAR = 21,
+    TYPE_JSON = 23,
+    TYPE_FLOAT_VECTOR = 101,
+};
 
 enum {
     LABEL_LEN_MAX = 500, /* of label and person_id, as existing users have it */
@@ -114,6 +119,9 @@ static int read_field(const Milvus__FieldSchema *field,
             pair_value(field->type_params, field->n_type_params, "dim"));
     } else if (field->data_type == TYPE_VARCHAR) {
         return read_varchar(field, shape, err);
+    } else if (field->data_type == TYPE_JSON && !field->is_dynamic &&
+               strcmp(field->name, MILVUS_TAGS_COLUMN) == 0) {
+        shape->has_json = true;
     } else if (!field->is_dynamic && !field->nullable &&
                field->default_value.len == 0) {
         (void)copy_name(field->name, shape->unfilled);
@@ -324,7 +332,7 @@ static int send_schema(struct milvus_link *link,
 int milvus_shape_create(struct milvus_link *link,
                         const struct vec_options *options, struct err *err)
 {
-    enum { FIELDS = 6 };
+    enum { FIELDS = 7 };
     char dim[16], key_len[16], label_len[16], path_len[16], note[256];
     Milvus__Pair dim_pair = pair_of("dim", dim),
                  key_pair = pair_of("max_length", key_len),
@@ -338,6 +346,7 @@ int milvus_shape_create(struct milvus_link *link,
         field_of("label", TYPE_VARCHAR, &of_label),
         field_of("person_id", TYPE_VARCHAR, &of_label),
         field_of(MILVUS_PATH_COLUMN, TYPE_VARCHAR, &of_path),
+        field_of(MILVUS_TAGS_COLUMN, TYPE_JSON, NULL),
         field_of("embedding", TYPE_FLOAT_VECTOR, &of_dim)};
     Milvus__CollectionSchema schema = MILVUS__COLLECTION_SCHEMA__INIT;
     Milvus__FieldSchema *list[FIELDS];

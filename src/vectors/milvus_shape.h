@@ -15,6 +15,8 @@
  * their name. */
 #define MILVUS_KEY_COLUMN "olho_key"
 #define MILVUS_PATH_COLUMN "image_path"
+#define MILVUS_TAGS_COLUMN "olho_tags"
+#define MILVUS_TAGS_MEMBER "tags"
 
 enum { MILVUS_TAG_COLUMNS_MAX = VEC_TAGS_MAX };
 
@@ -31,6 +33,9 @@ struct milvus_shape {
     struct milvus_column key, path;
     struct milvus_column tags[MILVUS_TAG_COLUMNS_MAX];
     int tag_count;
+    /* All tags as {"tags":["name=value"]} in olho_tags; those of the columns
+     * above are there too, for other programs. */
+    bool has_json;
     char unfilled[MILVUS_NAME_MAX]; /* a column that rows must have and that we
                                      * have nothing for; "": none */
     int64_t collection_id;
@@ -49,7 +54,7 @@ MUST_CHECK int milvus_shape_read(struct milvus_link *link,
                                  struct milvus_shape *out, struct err *err);
 
 /* Makes the collection: id (int64, ours), olho_key, label, person_id and
- * image_path (varchar), embedding (options->dim floats). */
+ * image_path (varchar), olho_tags (JSON), embedding (options->dim floats). */
 MUST_CHECK int milvus_shape_create(struct milvus_link *link,
                                    const struct vec_options *options,
                                    struct err *err);

@@ -5,17 +5,20 @@
 
 #include <milvus.pb-c.h>
 
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "vectors/milvus_expr.h"
 
 enum {
     TYPE_INT64 = 5,
     TYPE_VARCHAR = 21,
+    TYPE_JSON = 23,
     TYPE_FLOAT_VECTOR = 101,
     PART_ROWS_MAX = 1000,
-    PART_LEN = 8 << 20, /* bytes of vectors in one call, or one row */
-    DELETE_MAX = 1000,  /* ids in one call */
-    COLUMNS_MAX = MILVUS_TAG_COLUMNS_MAX + 4,
+    PART_LEN = 8 << 20,      /* bytes of vectors in one call, or one row */
+    DELETE_MAX = 1000,       /* ids in one call */
+    JSON_LEN_MAX = 56 << 20, /* of the tags of a part */
+    COLUMNS_MAX = MILVUS_TAG_COLUMNS_MAX + 5,
 };
 
 /* --- what fits ------------------------------------------------------------ */
@@ -75,6 +78,15 @@ static int check_tag(const struct milvus_shape *shape,
     const struct milvus_column *column = milvus_shape_tag(shape, tag->name);
     int j;
 
+    if (shape->has_json && strchr(tag->name, '=') != NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "entry %d has a tag '%s'; names in Milvus have no '='",
+                       number, tag->name);
+    if (shape->has_json && !is_utf8(tag->value))
+        return err_set(err, ERR_INVALID, "entry %d: %s is not UTF-8", number,
+                       tag->name);
+    if (shape->has_json)
+        return 0;
     if (column == NULL)
         return err_set(err, ERR_UNSUPPORTED,
                        "entry %d has a tag '%s', and the collection has no "
@@ -128,6 +140,9 @@ struct columns {
     Milvus__LongArray longs;
     Milvus__VectorField vector;
     Milvus__FloatArray floats;
+    Milvus__BytesArray json;
+    ProtobufCBinaryData *tags; /* owned; of each row, in json_text */
+    struct buf json_text;
     int count;
     float *vectors;  /* owned */
     char **pointers; /* owned; COLUMNS_MAX * count */
@@ -179,6 +194,59 @@ static char **add_texts(struct columns *columns, const char *name, size_t count)
     return values;
 }
 
+/* The tags of each row as JSON, one behind the other in json_text. */
+static void write_tags(struct columns *columns, const struct vec_entry *entries,
+                       size_t count)
+{
+    struct buf *text = &columns->json_text;
+    struct json_writer json;
+    struct buf tag;
+    size_t i, from = 0;
+    int j;
+
+    buf_init(&tag, VEC_TAG_NAME_MAX + VEC_TAG_VALUE_MAX + 1);
+    for (i = 0; i < count; i++) {
+        json_writer_init(&json, text);
+        json_object_begin(&json);
+        json_key(&json, MILVUS_TAGS_MEMBER);
+        json_array_begin(&json);
+        for (j = 0; j < entries[i].tag_count; j++) {
+            buf_clear(&tag);
+            buf_printf(&tag, "%s=%s", entries[i].tags[j].name,
+                       entries[i].tags[j].value);
+            if (tag.is_full || tag.is_broken)
+                text->is_broken = true;
+            else
+                json_put_text(&json, tag.data);
+        }
+        json_array_end(&json);
+        json_object_end(&json);
+        columns->tags[i].len = text->len - from;
+        from = text->len;
+    }
+    buf_release(&tag);
+}
+
+static void add_json(struct columns *columns, size_t count)
+{
+    Milvus__ScalarField *scalar = &columns->scalars[columns->count];
+    Milvus__FieldData *field =
+        add_column(columns, MILVUS_TAGS_COLUMN, TYPE_JSON);
+    uint8_t *at = (uint8_t *)columns->json_text.data;
+    size_t i;
+
+    for (i = 0; i < count; at += columns->tags[i++].len)
+        columns->tags[i].data = at;
+    milvus__scalar_field__init(scalar);
+    milvus__bytes_array__init(&columns->json);
+    columns->json.data = columns->tags;
+    columns->json.n_data = count;
+    scalar->data_case = MILVUS__SCALAR_FIELD__DATA_JSON;
+    scalar->json = &columns->json;
+    field->field_case = MILVUS__FIELD_DATA__FIELD_SCALARS;
+    field->scalars = scalar;
+}
+
 static void add_vectors(struct columns *columns,
                         const struct milvus_shape *shape, size_t count)
 {
@@ -201,12 +269,15 @@ static char *text_of(const char *text)
     return (char *)(uintptr_t)(text != NULL ? text : "");
 }
 
-static const char *tag_of(const struct vec_entry *entry, const char *name)
+/* The first that fits. */
+static const char *tag_of(const struct vec_entry *entry,
+                          const struct milvus_column *column)
 {
     int i;
 
     for (i = 0; i < entry->tag_count; i++)
-        if (strcmp(entry->tags[i].name, name) == 0)
+        if (strcmp(entry->tags[i].name, column->name) == 0 &&
+            strlen(entry->tags[i].value) <= (size_t)column->len_max)
             return entry->tags[i].value;
     return NULL;
 }
@@ -231,8 +302,10 @@ static void fill(struct columns *columns, const struct milvus_shape *shape,
     for (j = 0; j < shape->tag_count; j++) {
         texts = add_texts(columns, shape->tags[j].name, count);
         for (i = 0; i < count; i++)
-            texts[i] = text_of(tag_of(&entries[i], shape->tags[j].name));
+            texts[i] = text_of(tag_of(&entries[i], &shape->tags[j]));
     }
+    if (shape->has_json)
+        add_json(columns, count);
     for (i = 0; i < count; i++)
         memcpy(columns->vectors + i * dim, entries[i].vector,
                dim * sizeof(float));
@@ -303,7 +376,13 @@ int milvus_write(struct milvus_link *link, const struct milvus_shape *shape,
         mem_try((size_t)count * (size_t)shape->dim, sizeof(float));
     columns->pointers =
         mem_try((size_t)count * COLUMNS_MAX, sizeof *columns->pointers);
-    if (columns->vectors == NULL || columns->pointers == NULL) {
+    columns->tags = mem_try((size_t)count, sizeof *columns->tags);
+    buf_init(&columns->json_text, JSON_LEN_MAX);
+    if (shape->has_json && columns->tags != NULL)
+        write_tags(columns, entries, (size_t)count);
+    if (columns->vectors == NULL || columns->pointers == NULL ||
+        columns->tags == NULL || columns->json_text.is_broken ||
+        columns->json_text.is_full) {
         rc = err_set(err, ERR_UNAVAILABLE, "no memory for %d rows", count);
     } else {
         if (!shape->has_auto_id)
@@ -314,6 +393,8 @@ int milvus_write(struct milvus_link *link, const struct milvus_shape *shape,
     }
     mem_free(columns->vectors);
     mem_free(columns->pointers);
+    mem_free(columns->tags);
+    buf_release(&columns->json_text);
     mem_free(columns);
     return rc;
 }

@@ -174,6 +174,9 @@ int vecstore_milvus_open(const char *url, enum vec_mode mode,
         rc = find_collection(store, mode, err);
     if (rc == 0)
         rc = compare_shape(store, options->model, err);
+    /* What was written before it is opened is seen. */
+    if (rc == 0)
+        rc = milvus_link_sync(&store->link, err);
     if (rc) {
         milvus_close(store);
         return rc;
