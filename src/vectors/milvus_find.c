@@ -9,7 +9,7 @@
 
 #include <milvus.pb-c.h>
 
-#include "base/json.h"
+#include "vectors/milvus_columns.h"
 #include "vectors/milvus_expr.h"
 #include "vectors/milvus_state.h"
 
@@ -20,16 +20,6 @@ enum {
     ROW_TEXT_LEN = 1024, /* bytes of a row's texts, about */
     ANSWER_LEN = 16 << 20,
     OUTPUT_MAX = MILVUS_TAG_COLUMNS_MAX + 5,
-};
-
-/* Columns of an answer; those that are not there are NULL. */
-struct columns {
-    size_t count; /* rows */
-    const int64_t *ids;
-    const float *vectors;
-    char *const *key, *const *path;
-    char *const *tags[MILVUS_TAG_COLUMNS_MAX];
-    const ProtobufCBinaryData *json;
 };
 
 /* --- sending -------------------------------------------------------------- */
@@ -65,173 +55,8 @@ static size_t list_texts(const struct milvus_shape *shape,
     return count;
 }
 
-/* --- what comes back ------------------------------------------------------ */
-
-static int damaged(const struct milvus_link *link, const char *what,
-                   struct err *err)
-{
-    return err_set(err, ERR_UNAVAILABLE, "the answer of Milvus at '%s' has %s",
-                   link->authority, what);
-}
-
-static char *const *texts_of(const Milvus__FieldData *field, size_t count,
-                             bool *out_is_wrong)
-{
-    if (field->field_case != MILVUS__FIELD_DATA__FIELD_SCALARS ||
-        field->scalars->data_case != MILVUS__SCALAR_FIELD__DATA_TEXTS ||
-        field->scalars->texts->n_data != count) {
-        *out_is_wrong = true;
-        return NULL;
-    }
-    return field->scalars->texts->data;
-}
-
-static const ProtobufCBinaryData *json_of(const Milvus__FieldData *field,
-                                          size_t count, bool *out_is_wrong)
-{
-    if (field->field_case != MILVUS__FIELD_DATA__FIELD_SCALARS ||
-        field->scalars->data_case != MILVUS__SCALAR_FIELD__DATA_JSON ||
-        field->scalars->json->n_data != count) {
-        *out_is_wrong = true;
-        return NULL;
-    }
-    return field->scalars->json->data;
-}
-
-static const int64_t *longs_of(const Milvus__FieldData *field, size_t count,
-                               bool *out_is_wrong)
-{
-    if (field->field_case != MILVUS__FIELD_DATA__FIELD_SCALARS ||
-        field->scalars->data_case != MILVUS__SCALAR_FIELD__DATA_LONGS ||
-        field->scalars->longs->n_data != count) {
-        *out_is_wrong = true;
-        return NULL;
-    }
-    return field->scalars->longs->data;
-}
-
-static const float *floats_of(const Milvus__FieldData *field, size_t count,
-                              bool *out_is_wrong)
-{
-    if (field->field_case != MILVUS__FIELD_DATA__FIELD_VECTORS ||
-        field->vectors->data_case != MILVUS__VECTOR_FIELD__DATA_FLOATS ||
-        field->vectors->floats->n_data != count) {
-        *out_is_wrong = true;
-        return NULL;
-    }
-    return field->vectors->floats->data;
-}
-
-/* By their names: the server may send them in any order. */
-static bool take_columns(Milvus__FieldData *const *fields, size_t field_count,
-                         const struct milvus_shape *shape,
-                         struct columns *columns)
-{
-    bool is_wrong = false;
-    size_t i;
-    int j;
-
-    for (i = 0; i < field_count; i++) {
-        const Milvus__FieldData *field = fields[i];
-        const char *name = field->field_name;
-
-        if (strcmp(name, shape->id) == 0)
-            columns->ids = longs_of(field, columns->count, &is_wrong);
-        else if (strcmp(name, shape->vector) == 0)
-            columns->vectors = floats_of(
-                field, columns->count * (size_t)shape->dim, &is_wrong);
-        else if (strcmp(name, shape->key.name) == 0)
-            columns->key = texts_of(field, columns->count, &is_wrong);
-        else if (strcmp(name, shape->path.name) == 0)
-            columns->path = texts_of(field, columns->count, &is_wrong);
-        else if (shape->has_json && strcmp(name, MILVUS_TAGS_COLUMN) == 0)
-            columns->json = json_of(field, columns->count, &is_wrong);
-        for (j = 0; j < shape->tag_count; j++)
-            if (strcmp(name, shape->tags[j].name) == 0)
-                columns->tags[j] = texts_of(field, columns->count, &is_wrong);
-    }
-    return !is_wrong;
-}
-
-static const char *keep_text(struct arena *arena, const char *text,
-                             bool *out_is_full)
-{
-    const char *kept;
-
-    if (text[0] == '\0')
-        return "";
-    kept = arena_text(arena, text, strlen(text));
-    if (kept == NULL)
-        *out_is_full = true;
-    return kept;
-}
-
-/* What others wrote there, and is no "name=value", is no tag. */
-static bool fill_json(const ProtobufCBinaryData *text, struct arena *arena,
-                      struct vec_hit *hit)
-{
-    struct json_value *object = NULL;
-    const struct json_value *array;
-    struct err ignored = {0};
-    bool is_full = false;
-    struct vec_tag *tags;
-    size_t i, count = 0;
-
-    if (json_parse((struct bytes){text->data, text->len}, &object, &ignored) !=
-        0)
-        object = NULL;
-    array = object != NULL ? json_find(object, MILVUS_TAGS_MEMBER) : NULL;
-    if (array != NULL && json_type(array) == JSON_IS_ARRAY)
-        count = json_count(array);
-    tags = arena_try(arena, count + 1, sizeof *tags);
-    for (i = 0; tags != NULL && i < count; i++) {
-        const char *tag = json_text(json_at(array, i));
-        const char *sign = tag != NULL ? strchr(tag, '=') : NULL;
-
-        if (sign == NULL)
-            continue;
-        tags[hit->tag_count].name =
-            arena_text(arena, tag, (size_t)(sign - tag));
-        is_full = is_full || tags[hit->tag_count].name == NULL;
-        tags[hit->tag_count++].value = keep_text(arena, sign + 1, &is_full);
-    }
-    json_free(object);
-    hit->tags = tags;
-    return tags != NULL && !is_full && ignored.code != ERR_UNAVAILABLE;
-}
-
-static bool fill_hit(const struct milvus_shape *shape,
-                     const struct columns *columns, size_t row,
-                     struct arena *arena, struct vec_hit *hit)
-{
-    bool is_full = false;
-    struct vec_tag *tags;
-    int i;
-
-    hit->id = columns->ids[row];
-    hit->key = keep_text(arena, columns->key != NULL ? columns->key[row] : "",
-                         &is_full);
-    hit->path = keep_text(
-        arena, columns->path != NULL ? columns->path[row] : "", &is_full);
-    if (columns->json != NULL)
-        return !is_full && fill_json(&columns->json[row], arena, hit);
-    tags = arena_try(arena, (size_t)shape->tag_count + 1, sizeof *tags);
-    if (tags == NULL)
-        return false;
-    for (i = 0; i < shape->tag_count; i++) {
-        if (columns->tags[i] == NULL || columns->tags[i][row][0] == '\0')
-            continue;
-        tags[hit->tag_count].name =
-            keep_text(arena, shape->tags[i].name, &is_full);
-        tags[hit->tag_count++].value =
-            keep_text(arena, columns->tags[i][row], &is_full);
-    }
-    hit->tags = tags;
-    return !is_full;
-}
-
 static int fill_hits(const struct milvus_shape *shape,
-                     const struct columns *columns, const float *scores,
+                     const struct milvus_columns *columns, const float *scores,
                      struct arena *arena, struct vec_hits *out, struct err *err)
 {
     struct vec_hit *hits;
@@ -240,7 +65,7 @@ static int fill_hits(const struct milvus_shape *shape,
     hits = arena_try(arena, columns->count + 1, sizeof *hits);
     for (i = 0; hits != NULL && i < columns->count; i++) {
         hits[i].distance = scores != NULL ? scores[i] : 0;
-        if (!fill_hit(shape, columns, i, arena, &hits[i]))
+        if (!milvus_columns_hit(shape, columns, i, arena, &hits[i]))
             hits = NULL;
     }
     if (hits == NULL)
@@ -276,7 +101,7 @@ static int read_hits(const struct milvus_link *link,
                      struct arena *arena, struct vec_hits *out, struct err *err)
 {
     const Milvus__SearchResultData *data = answer->results;
-    struct columns columns = {.count = 0};
+    struct milvus_columns columns = {.count = 0};
     size_t i;
     int rc;
 
@@ -288,12 +113,14 @@ static int read_hits(const struct milvus_link *link,
     if (columns.count > (size_t)k || data->ids == NULL ||
         data->ids->ids_case != MILVUS__IDS__IDS_LONGS ||
         data->ids->longs->n_data != columns.count)
-        return damaged(link, "not one id for each score", err);
+        return milvus_damaged(link, "not one id for each score", err);
     for (i = 0; i < columns.count; i++)
         if (!isfinite(data->scores[i]))
-            return damaged(link, "a score that is no number", err);
-    if (!take_columns(data->fields_data, data->n_fields_data, shape, &columns))
-        return damaged(link, "columns of another length than its hits", err);
+            return milvus_damaged(link, "a score that is no number", err);
+    if (!milvus_columns_take(data->fields_data, data->n_fields_data, shape,
+                             &columns))
+        return milvus_damaged(link, "columns of another length than its hits",
+                              err);
     columns.ids = data->ids->longs->data;
     rc = fill_hits(shape, &columns, data->scores, arena, out, err);
     if (rc == 0)
@@ -433,8 +260,8 @@ static int query(struct milvus_link *link, const char *expr, int limit,
 /* The rows of an answer are as many as its column of ids is long. */
 static int take_rows(const struct milvus_link *link,
                      const struct milvus_shape *shape,
-                     const Milvus__QueryResults *answer, struct columns *out,
-                     struct err *err)
+                     const Milvus__QueryResults *answer,
+                     struct milvus_columns *out, struct err *err)
 {
     size_t i;
 
@@ -446,10 +273,11 @@ static int take_rows(const struct milvus_link *link,
             field->scalars->data_case == MILVUS__SCALAR_FIELD__DATA_LONGS)
             out->count = field->scalars->longs->n_data;
     }
-    if (out->count > 0 && (!take_columns(answer->fields_data,
-                                         answer->n_fields_data, shape, out) ||
-                           out->ids == NULL))
-        return damaged(link, "columns of different lengths", err);
+    if (out->count > 0 &&
+        (!milvus_columns_take(answer->fields_data, answer->n_fields_data, shape,
+                              out) ||
+         out->ids == NULL))
+        return milvus_damaged(link, "columns of different lengths", err);
     return 0;
 }
 
@@ -467,7 +295,7 @@ static int by_id(const void *a, const void *b)
 
 /* The order of rows by id, of which the first `max` are kept; NULL without
  * memory. */
-static struct place *sort_rows(struct columns *columns, int max)
+static struct place *sort_rows(struct milvus_columns *columns, int max)
 {
     struct place *places = mem_try(columns->count + 1, sizeof *places);
     size_t i;
@@ -482,8 +310,9 @@ static struct place *sort_rows(struct columns *columns, int max)
     return places;
 }
 
-static int read_rows(const struct milvus_shape *shape, struct columns *columns,
-                     int max, struct arena *arena, struct vec_hit *hits,
+static int read_rows(const struct milvus_shape *shape,
+                     struct milvus_columns *columns, int max,
+                     struct arena *arena, struct vec_hit *hits,
                      float *out_vectors, struct err *err)
 {
     size_t dim = (size_t)shape->dim, i;
@@ -491,7 +320,8 @@ static int read_rows(const struct milvus_shape *shape, struct columns *columns,
     bool is_whole = places != NULL;
 
     for (i = 0; is_whole && i < columns->count; i++) {
-        is_whole = fill_hit(shape, columns, places[i].row, arena, &hits[i]);
+        is_whole =
+            milvus_columns_hit(shape, columns, places[i].row, arena, &hits[i]);
         if (out_vectors != NULL)
             memcpy(out_vectors + i * dim,
                    columns->vectors + places[i].row * dim,
@@ -510,7 +340,7 @@ static int query_part(struct milvus_link *link,
                       int max, struct arena *arena, struct vec_hit *hits,
                       float *out_vectors, int *out_count, struct err *err)
 {
-    struct columns columns = {.count = 0};
+    struct milvus_columns columns = {.count = 0};
     struct milvus_reply reply = {.message = NULL};
     char *names[OUTPUT_MAX];
     size_t name_count = list_texts(shape, names);
@@ -524,7 +354,7 @@ static int query_part(struct milvus_link *link,
         rc = take_rows(link, shape, reply.message, &columns, err);
     if (rc == 0 && columns.count > 0 && out_vectors != NULL &&
         columns.vectors == NULL)
-        rc = damaged(link, "no vectors", err);
+        rc = milvus_damaged(link, "no vectors", err);
     if (rc == 0)
         rc = read_rows(shape, &columns, max, arena, hits, out_vectors, err);
     milvus_reply_release(&reply);
@@ -589,7 +419,7 @@ int milvus_query_ids(struct milvus_link *link, const struct milvus_shape *shape,
                      const char *expr, int max, int64_t *out_ids,
                      int *out_count, struct err *err)
 {
-    struct columns columns = {.count = 0};
+    struct milvus_columns columns = {.count = 0};
     struct milvus_reply reply = {.message = NULL};
     char *names[] = {(char *)(uintptr_t)shape->id};
     struct place *places;
@@ -628,9 +458,9 @@ int milvus_count(struct milvus_link *link, const char *expr, int64_t *out,
         return rc;
     answer = reply.message;
     if (answer->n_fields_data == 1)
-        count = longs_of(answer->fields_data[0], 1, &is_wrong);
+        count = milvus_longs_of(answer->fields_data[0], 1, &is_wrong);
     if (count == NULL)
-        rc = damaged(link, "no count", err);
+        rc = milvus_damaged(link, "no count", err);
     else
         *out = *count;
     milvus_reply_release(&reply);

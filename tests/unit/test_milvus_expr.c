@@ -96,3 +96,22 @@ TEST(milvus_expr_says_that_it_is_too_long)
     CHECK_ERR(milvus_expr_filter(&shape, &filter, &out, &err), ERR_TOO_LARGE);
     buf_release(&out);
 }
+
+TEST(milvus_expr_looks_for_tags_where_all_are)
+{
+    const char *const values[] = {"a", "b\"c"};
+    const struct vec_term terms[] = {{"kind", values, 2, false},
+                                     {"any name]", values, 1, true}};
+    const struct vec_filter filter = {terms, 2};
+    struct milvus_shape ours = shape;
+    struct err err = {0};
+
+    ours.has_json = true;
+    buf_init(&out, 1000);
+    CHECK_OK(milvus_expr_filter(&ours, &filter, &out, &err), err);
+    CHECK_TEXT(out.data, "json_contains_any(olho_tags[\"tags\"], "
+                         "[\"kind=a\",\"kind=b\\\"c\"]) and "
+                         "not json_contains_any(olho_tags[\"tags\"], "
+                         "[\"any name]=a\"])");
+    buf_release(&out);
+}
