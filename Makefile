@@ -137,6 +137,11 @@ $(BUILD)/bench-vectors: $(BUILD)/obj/bench/vectors/driver.o $(LIB_OBJ) \
 	@echo "  LINK  $@"
 	$(Q)$(LINK)
 
+$(BUILD)/bench-open: $(BUILD)/obj/bench/vectors/open.o $(LIB_OBJ) $(PROTO_OBJ) \
+    $(BUILD)/linked
+	@echo "  LINK  $@"
+	$(Q)$(LINK)
+
 vpath %.proto $(sort $(dir $(PROTO)))
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(BUILD)/gen
@@ -170,7 +175,8 @@ $(ORT_HEADER):
 	@tools/fetch-onnxruntime build
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) \
-    $(BUILD)/obj/bench/image.d $(BUILD)/obj/bench/vectors/driver.d
+    $(BUILD)/obj/bench/image.d $(BUILD)/obj/bench/vectors/driver.d \
+    $(BUILD)/obj/bench/vectors/open.d
 
 # --- run -------------------------------------------------------------------
 serve: ## install what is missing, build, and serve on 127.0.0.1
@@ -210,7 +216,7 @@ http: $(BUILD)/olho ## tests over HTTP and of the commands; T=part of a name
 	@tools/setup test $(BUILD)
 	@tools/run-tests $(BUILD) http $(T)
 
-contract: $(BUILD)/olho $(BUILD)/olho-test ## tests beside real PostgreSQL, MariaDB, Redis, S3; T=part of a name
+contract: $(BUILD)/olho $(BUILD)/olho-test ## tests beside real PostgreSQL, MariaDB, Redis, S3, Milvus; T=part of a name
 	@tools/setup test $(BUILD)
 	@tools/run-tests $(BUILD) contract $(T)
 

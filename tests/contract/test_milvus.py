@@ -7,7 +7,6 @@ import os
 import uuid
 
 import numpy as np
-import process
 import pytest
 
 SERVER = os.environ.get("OLHO_TEST_MILVUS")
