@@ -25,7 +25,7 @@ enum {
     LAST_MAX = 256,      /* changes that writers may wait for */
     PASSES_MAX = 16,     /* before they wait for more than that */
     SLOT_PENDING = -2,   /* seen, and not copied yet */
-    FLAT_AGAIN_PART = 2, /* AUTO: the scan, from half of ENGINE_FLAT_MAX */
+    FLAT_AGAIN_PART = 2, /* AUTO: the scan, from half of VECINDEX_FLAT_MAX */
 };
 
 struct compaction {
@@ -228,7 +228,7 @@ static int take_over_index(struct compaction *compaction, struct err *err)
     int rc = 0;
 
     if (compaction->engine->settings.type == VECINDEX_AUTO &&
-        compaction->fresh_count < ENGINE_FLAT_MAX / FLAT_AGAIN_PART)
+        compaction->fresh_count < VECINDEX_FLAT_MAX / FLAT_AGAIN_PART)
         return 0;
     if (from->graph != NULL)
         rc = graph_renumber(from->graph, codes, compaction->to,

@@ -57,7 +57,8 @@ static bool wants_graph(const struct vecengine *engine,
     case VECINDEX_HNSW:
         return view->count > 0;
     case VECINDEX_AUTO:
-        return view->index->graph != NULL || live_count(view) > ENGINE_FLAT_MAX;
+        return view->index->graph != NULL ||
+               live_count(view) > VECINDEX_FLAT_MAX;
     default:
         return false;
     }

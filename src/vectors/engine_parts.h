@@ -47,7 +47,6 @@
 #include "vectors/vecstore_backend.h"
 
 enum {
-    ENGINE_FLAT_MAX = 20000, /* AUTO: rows up to which a scan is faster */
     ENGINE_WALKS_MAX = 64,   /* that are kept for the next searches */
 };
 

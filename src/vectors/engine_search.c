@@ -295,7 +295,7 @@ static bool is_scan_best(const struct search *search)
 
     return search->query->is_exact ||
            (index->graph == NULL && index->lists == NULL) ||
-           (search->wanted != NULL && search->match_count <= ENGINE_FLAT_MAX);
+           (search->wanted != NULL && search->match_count <= VECINDEX_FLAT_MAX);
 }
 
 static int look(struct search *search, struct err *err)

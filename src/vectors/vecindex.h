@@ -26,11 +26,15 @@ enum {
     VECINDEX_LINKS_MAX = 512,
     VECINDEX_EF_MAX = 10000,
     VECINDEX_THREADS_MAX = 256,
+    /* AUTO: rows up to which Flat is taken. A graph is quicker from a few
+     * thousand on, but not exact, and takes seconds to build; docs/design/
+     * vectors.md has what that costs. */
+    VECINDEX_FLAT_MAX = 20000,
 };
 
 enum vecindex_type {
     VECINDEX_ANY,  /* open: as the file has it; build: as AUTO */
-    VECINDEX_AUTO, /* Flat below the size where a graph is faster, else HNSW */
+    VECINDEX_AUTO, /* Flat up to VECINDEX_FLAT_MAX rows, else HNSW */
     VECINDEX_FLAT,
     VECINDEX_IVFFLAT,
     VECINDEX_HNSW,

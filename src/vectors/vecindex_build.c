@@ -18,12 +18,6 @@
 #include "vectors/parallel.h"
 #include "vectors/vecindex_parts.h"
 
-/* Up to so many rows looking at all of them takes about as long as a graph,
- * which takes seconds to build and is not exact: with 512 values, one thread
- * and AVX2, 137 us against 171 for 5 000 rows, 342 us against 229 for
- * 10 000. */
-enum { FLAT_COUNT_MAX = 10000 };
-
 /* Fewer rows are as quickly looked at whole. */
 enum { QUICK_COUNT_MIN = 1000 };
 
@@ -89,7 +83,7 @@ static struct vecindex_options complete(const struct vecindex_options *options,
     if (lists > VECINDEX_NLIST_MAX)
         lists = VECINDEX_NLIST_MAX;
     if (full.type == VECINDEX_ANY || full.type == VECINDEX_AUTO)
-        full.type = count <= FLAT_COUNT_MAX ? VECINDEX_FLAT : VECINDEX_HNSW;
+        full.type = count <= VECINDEX_FLAT_MAX ? VECINDEX_FLAT : VECINDEX_HNSW;
     if (full.metric == VECINDEX_METRIC_ANY)
         full.metric = VECINDEX_L2;
     full.nlist = or_default(full.nlist, lists < 1 ? 1 : (int)lists);
