@@ -65,7 +65,7 @@ def test_an_exact_search_finds_what_brute_force_finds(room, name):
 def test_a_built_file_finds_each_row_itself(room, kind):
     np.save(room.work / "rows.npy", rows())
     done = room.run("index", "build", "rows.npy", "made.faiss", "--type", kind,
-                    "--nlist", 4, "--nprobe", 2, "--links", 6)
+                    "--nlist", 4, "--nprobe", 2, "--links", 6, "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert kind in done.stdout
     found = search(room, "made.faiss", rows(), "--k", 1)
@@ -75,7 +75,7 @@ def test_a_built_file_finds_each_row_itself(room, kind):
 def test_ids_go_through_every_type(room):
     for kind in ("HNSW", "IVFFlat", "Flat"):
         done = room.run("index", "build", VECTORS / "idmap.faiss",
-                        "made.faiss", "--type", kind)
+                        "made.faiss", "--type", kind, "--threads", 1)
         assert done.returncode == 0, done.stderr
         assert "ids of its own" in done.stdout
         found = search(room, "made.faiss", rows(3), "--k", 1)

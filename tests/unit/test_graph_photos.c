@@ -53,8 +53,8 @@ static void check_photos(enum vecindex_metric metric)
         memcpy(queries + (size_t)query_count++ * (size_t)dim,
                rows + (size_t)i * (size_t)dim, (size_t)dim * sizeof *rows);
     graph_sample_init(&sample, rows, count, dim, metric);
-    graph_sample_insert(&sample, count / 2, 2);
-    graph_sample_insert(&sample, count, 2);
+    graph_sample_insert(&sample, count / 2, 1);
+    graph_sample_insert(&sample, count, 1);
     CHECK(graph_sample_recall(&sample, queries, query_count, NULL) >= 0.99);
     for (i = 0; i < count; i++)
         is_removed[i] = i % 3 == 1;

@@ -53,7 +53,6 @@ static void begin(struct graph_sample *sample, const float *centres)
             rows[i * DIM + j] =
                 rows[i * DIM + j] / 3 + centres[i / CLUSTER * DIM + j];
     graph_sample_init(sample, rows, COUNT, DIM, VECINDEX_L2);
-    /* By one thread, so that each run has the same graph. */
     graph_sample_insert(sample, COUNT, 1);
 }
 
@@ -161,7 +160,7 @@ TEST(graph_whose_rows_were_all_removed_takes_new_ones)
                       VECINDEX_L2);
     graph_sample_insert(&sample, OLD, 1);
     graph_sample_remove(&sample, is_removed, OLD);
-    graph_sample_insert(&sample, ALL, 2);
+    graph_sample_insert(&sample, ALL, 1);
     CHECK(graph_sample_recall(&sample, queries, QUERIES, NULL) >= 0.99);
     CHECK(graph_sample_lost(&sample) <= COUNT / 1000);
     graph_sample_release(&sample);
@@ -179,7 +178,7 @@ TEST(graph_stays_as_good_when_rows_come_and_go_for_long)
 
     graph_sample_init(&sample, sample_clusters(COUNT, DIM, CENTRES, 1), COUNT,
                       DIM, VECINDEX_COSINE);
-    graph_sample_insert(&sample, 500, 2);
+    graph_sample_insert(&sample, 500, 1);
     for (begin_at = 0; begin_at < COUNT - 500; begin_at += STEP) {
         for (i = 0; i < STEP; i++) {
             slots[i] = begin_at + i;
@@ -187,7 +186,7 @@ TEST(graph_stays_as_good_when_rows_come_and_go_for_long)
         }
         CHECK_OK(graph_remove(sample.graph, slots, STEP, &sample.removed, &err),
                  err);
-        graph_sample_insert(&sample, begin_at + 500 + STEP, 2);
+        graph_sample_insert(&sample, begin_at + 500 + STEP, 1);
     }
     CHECK(graph_sample_recall(&sample, queries, QUERIES, NULL) >= 0.99);
     CHECK(graph_sample_lost(&sample) <= COUNT / 1000);
