@@ -6,9 +6,9 @@ import pytest
 SIMILARITY = "/api/classify/similarity"
 
 
-@pytest.fixture(scope="module")
-def server(serve, tmp_path_factory, clothing):
-    room = process.Room(tmp_path_factory.mktemp("changes"))
+@pytest.fixture
+def server(serve, room):
+    """With an index of this test's own."""
     change(room, "add", process.DATA / "clothing", "--label-from-folder")
     return serve(room=room)
 
