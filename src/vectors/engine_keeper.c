@@ -395,6 +395,17 @@ static void queue(struct keeper *keeper, struct keeper_job *job)
     pthread_cond_broadcast(&keeper->engine->keep_moved);
 }
 
+/* Tells who waits how far a job has come. The two numbers are set one after
+ * the other, so `done` may belong to a later total. */
+static void tell(struct keeper_job *job, vec_progress_fn *progress, void *user)
+{
+    int64_t done = job->work.done, total = job->work.total;
+
+    if (!job->work.is_cancelled &&
+        progress(user, done < total ? done : total, total) != 0)
+        job->work.is_cancelled = true;
+}
+
 static int ask(struct vecengine *engine, enum job_kind kind,
                vec_progress_fn *progress, void *user, struct err *err)
 {
@@ -413,9 +424,8 @@ static int ask(struct vecengine *engine, enum job_kind kind,
     while (!job.is_done) {
         wait_until(engine, progress != NULL ? clock_us() + REPORT_US : 0);
         pthread_mutex_unlock(&engine->keeping);
-        if (progress != NULL && !job.work.is_cancelled &&
-            progress(user, job.work.done, job.work.total) != 0)
-            job.work.is_cancelled = true;
+        if (progress != NULL)
+            tell(&job, progress, user);
         pthread_mutex_lock(&engine->keeping);
     }
     pthread_mutex_unlock(&engine->keeping);
