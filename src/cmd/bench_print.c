@@ -168,7 +168,8 @@ static void print_head(const struct bench_figures *figures, int count)
             snprintf(cell, sizeof cell, "...%-*s", CELL_WIDTH - 3,
                      name + len - (CELL_WIDTH - 5));
         else
-            snprintf(cell, sizeof cell, "%-*s", CELL_WIDTH, name);
+            snprintf(cell, sizeof cell, "%-*.*s", CELL_WIDTH, CELL_WIDTH - 2,
+                     name);
         terminal_bold(cell);
     }
     printf("\n");
