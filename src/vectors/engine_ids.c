@@ -184,13 +184,15 @@ int slot_table_map(struct slot_table *table, uint64_t *places,
 {
     size_t count = 0, i;
     uint64_t worst = 0;
+    bool is_wrong = false; /* a place is taken by no slot */
 
     for (i = 0; i < place_count; i++) {
         count += places[i] != 0;
+        is_wrong |= places[i] != 0 && (places[i] & slot_mask) == 0;
         if ((places[i] & slot_mask) > worst)
             worst = places[i] & slot_mask;
     }
-    if ((place_count & (place_count - 1)) != 0 ||
+    if (is_wrong || (place_count & (place_count - 1)) != 0 ||
         !is_roomy(count, place_count) || (int64_t)worst > slot_count)
         return err_set(err, ERR_CORRUPT,
                        "a table of %zu places has %zu slots up to %lld of %lld",

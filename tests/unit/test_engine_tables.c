@@ -62,7 +62,7 @@ TEST(slot_table_is_taken_from_places_that_are_right_and_grows_on)
     static uint64_t places[8192];
     struct slot_table table, mapped;
     struct err err = {0};
-    size_t place_count = 0;
+    size_t place_count = 0, free_place;
     int64_t id;
 
     slot_table_init(&table);
@@ -77,6 +77,12 @@ TEST(slot_table_is_taken_from_places_that_are_right_and_grows_on)
     CHECK_ERR(slot_table_map(&mapped, places, 8191, COUNT, &err), ERR_CORRUPT);
     CHECK_ERR(slot_table_map(&mapped, places, 8192, COUNT - 1, &err),
               ERR_CORRUPT);
+    free_place = 0;
+    while (places[free_place] != 0)
+        free_place++;
+    places[free_place] = (uint64_t)1 << 32;
+    CHECK_ERR(slot_table_map(&mapped, places, 8192, COUNT, &err), ERR_CORRUPT);
+    places[free_place] = 0;
     CHECK_OK(slot_table_map(&mapped, places, 8192, COUNT, &err), err);
     CHECK_INT(slot_table_memory(&mapped), 0);
     CHECK_OK(slot_table_reserve(&mapped, COUNT, &err), err);
