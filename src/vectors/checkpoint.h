@@ -52,6 +52,9 @@ MUST_CHECK int checkpoint_begin(const char *path,
                                 struct checkpoint_writer **out,
                                 struct err *err);
 
+/* The file that is written, for its owner and rights; the writer's. */
+int checkpoint_fd(const struct checkpoint_writer *writer);
+
 /* Starts a section, which takes what checkpoint_put is given next. Errors of
  * both are kept until checkpoint_commit (or told by checkpoint_failed). */
 void checkpoint_start(struct checkpoint_writer *writer, const char *name);

@@ -155,6 +155,11 @@ int checkpoint_begin(const char *path, struct checkpoint_writer **out,
     return 0;
 }
 
+int checkpoint_fd(const struct checkpoint_writer *writer)
+{
+    return writer->fd;
+}
+
 /* The section that is under way is whole. */
 static void end_section(struct checkpoint_writer *writer)
 {

@@ -2,6 +2,7 @@
 /* The built-in engine: opening, closing, what readers take and who has which
  * part. engine_parts.h has the plan. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -289,18 +290,43 @@ static void make_shape(const struct vec_options *options, struct log_shape *out)
     memcpy(out->model, model, strnlen(model, sizeof out->model - 1));
 }
 
-static struct vecengine *engine_new(const char *path, enum vec_mode mode,
-                                    const struct vec_options *options)
+static void set_paths(struct vecengine *engine, const char *path)
 {
     static const char suffix[] = ".checkpoint";
-    struct vecengine *engine = mem_new(sizeof *engine);
     size_t len = strlen(path);
-    pthread_condattr_t attributes;
 
+    mem_free(engine->path);
+    mem_free(engine->checkpoint_path);
     engine->path = mem_text(path);
     engine->checkpoint_path = mem_new(len + sizeof suffix);
     memcpy(engine->checkpoint_path, path, len);
     memcpy(engine->checkpoint_path + len, suffix, sizeof suffix);
+}
+
+/* A writer gives the names of its files to new ones. These must take the place
+ * of what a link leads to, not of the link: who opens that file by its own name
+ * would go on with the old one. */
+static int follow_link(struct vecengine *engine, struct err *err)
+{
+    char path[FILE_PATH_MAX];
+    struct stat about;
+
+    if (lstat(engine->path, &about) != 0 || !S_ISLNK(about.st_mode))
+        return 0;
+    if (realpath(engine->path, path) == NULL)
+        return err_set(err, ERR_IO, "index %s: follow the link: %s",
+                       engine->path, strerror(errno));
+    set_paths(engine, path);
+    return 0;
+}
+
+static struct vecengine *engine_new(const char *path, enum vec_mode mode,
+                                    const struct vec_options *options)
+{
+    struct vecengine *engine = mem_new(sizeof *engine);
+    pthread_condattr_t attributes;
+
+    set_paths(engine, path);
     engine->mode = mode;
     engine->thread_count =
         options->thread_count > 0 ? options->thread_count : 1;
@@ -348,7 +374,11 @@ int vecstore_engine_open(const char *path, enum vec_mode mode,
 
     make_shape(options, &shape);
     rc = log_file_open(path, mode, &shape, &log, err);
-    if (rc == 0) {
+    if (rc == 0 && mode == VEC_WRITE)
+        rc = follow_link(engine, err);
+    if (rc) {
+        log_file_close(log);
+    } else {
         engine->shape = *log_file_shape(log);
         rc = open_generation(engine, log, options, &engine->current, err);
     }

@@ -334,6 +334,9 @@ static int begin(struct compaction *compaction, struct err *err)
                              err);
     if (rc == 0)
         rc = generation_new(engine, compaction->log, &compaction->fresh, err);
+    if (rc == 0)
+        rc = log_file_take_access(compaction->log,
+                                  compaction->old.generation->log, err);
     /* Who opens a log looks for settings at its beginning. */
     return rc ? rc : put_settings(compaction, err);
 }

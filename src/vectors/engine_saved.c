@@ -142,6 +142,11 @@ int snapshot_save(const struct snapshot *snapshot,
 
     if (rc)
         return rc;
+    rc = log_file_share_access(generation->log, checkpoint_fd(writer), err);
+    if (rc) {
+        checkpoint_abandon(writer);
+        return rc;
+    }
     head.index = index->graph != NULL   ? SAVED_GRAPH
                  : index->lists != NULL ? SAVED_LISTS
                                         : SAVED_NONE;

@@ -36,6 +36,17 @@ MUST_CHECK int log_file_rename(struct log_file *file, const char *path,
                                struct err *err);
 void log_file_close(struct log_file *file); /* NULL is allowed */
 
+/* Beside: gives another file the log's mode and, where this process may, its
+ * owner and group, so that who could not read the log cannot read what is made
+ * of it either. ERR_IO. */
+MUST_CHECK int log_file_share_access(const struct log_file *file, int fd,
+                                     struct err *err);
+
+/* Of a new file: as that of the one whose place it is to take. ERR_IO. */
+MUST_CHECK int log_file_take_access(const struct log_file *file,
+                                    const struct log_file *from,
+                                    struct err *err);
+
 /* Beside: the shape, what tells it from every other file, the bytes of header
  * and whole batches, and those after them that were cut off or left alone. */
 const struct log_shape *log_file_shape(const struct log_file *file);

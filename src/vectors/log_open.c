@@ -291,6 +291,29 @@ void log_file_first_settings(const struct log_file *file,
     *out = record.settings;
 }
 
+int log_file_share_access(const struct log_file *file, int fd, struct err *err)
+{
+    const mode_t rights = S_IRWXU | S_IRWXG | S_IRWXO;
+    struct stat has, made;
+
+    if (fstat(file->fd, &has) != 0 || fstat(fd, &made) != 0)
+        return log_file_fail(file, "stat", err);
+    /* Only root may give a file away; its group, who is in it. */
+    if ((made.st_uid != has.st_uid || made.st_gid != has.st_gid) &&
+        fchown(fd, has.st_uid, has.st_gid) != 0)
+        (void)!fchown(fd, (uid_t)-1, has.st_gid);
+    if ((made.st_mode & rights) != (has.st_mode & rights) &&
+        fchmod(fd, has.st_mode & rights) != 0)
+        return log_file_fail(file, "its rights for another file", err);
+    return 0;
+}
+
+int log_file_take_access(const struct log_file *file,
+                         const struct log_file *from, struct err *err)
+{
+    return log_file_share_access(from, file->fd, err);
+}
+
 int log_file_rename(struct log_file *file, const char *path, struct err *err)
 {
     char *name = mem_text(path);

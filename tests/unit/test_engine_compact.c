@@ -326,6 +326,53 @@ TEST(engine_torture_compacts_or_says_why_and_loses_nothing)
     CHECK(nth > 10);
 }
 
+/* --- the files ------------------------------------------------------------
+ */
+
+static int mode_of(const char *name)
+{
+    struct stat about = {0};
+
+    CHECK_INT(stat(set_file(name), &about), 0);
+    return (int)(about.st_mode & 0777);
+}
+
+TEST(engine_lets_nobody_else_read_a_set_after_it_compacted)
+{
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);
+    struct err err = {0};
+
+    CHECK_INT(chmod(set_file("x"), 0600), 0);
+    add(store, 0, 100);
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    CHECK_INT(mode_of("x.checkpoint"), 0600);
+    drop(store, 0, 100, 2);
+    compact(store);
+    CHECK_INT(mode_of("x"), 0600);
+    CHECK_INT(mode_of("x.checkpoint"), 0600);
+    vecstore_close(store);
+}
+
+TEST(engine_compacts_what_a_link_leads_to_and_leaves_the_link)
+{
+    struct stat about = {0};
+    struct vecstore *store = NULL;
+
+    CHECK_INT(symlink("x", set_file("link")), 0);
+    store = set_open(set_file("link"), VEC_WRITE, &flat);
+    add(store, 0, 100);
+    drop(store, 0, 100, 2);
+    compact(store);
+    add(store, 100, 110);
+    vecstore_close(store);
+    CHECK_INT(lstat(set_file("link"), &about), 0);
+    CHECK(S_ISLNK(about.st_mode));
+    store = set_open(set_file("x"), VEC_READ, &flat);
+    set_check(store, versions, 110, DIM);
+    CHECK_INT(set_info(store).removed, 0);
+    vecstore_close(store);
+}
+
 /* --- who looks on ---------------------------------------------------------
  */
 
