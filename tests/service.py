@@ -78,7 +78,7 @@ def free_port():
 
 def reply_of(port, question):
     """All that a server says until it closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         sock.sendall(question)
         return b"".join(iter(lambda: sock.recv(4096), b""))
 

@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "test.h"
 
-enum { PATIENCE_US = 120000000, PORT_MIN = 20000, PORT_MAX = 32000 };
+enum { PATIENCE_US = 600000000, PORT_MIN = 20000, PORT_MAX = 32000 };
 
 extern char **environ;
 

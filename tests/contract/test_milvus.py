@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 SERVER = os.environ.get("OLHO_TEST_MILVUS")
+# Only a failure takes so long.
+PATIENT = {"VECTORS_TIMEOUT": 180}
 pytestmark = pytest.mark.skipif(
     not SERVER, reason="OLHO_TEST_MILVUS does not say where Milvus is")
 
@@ -19,8 +21,8 @@ def url():
     return f"milvus://{SERVER}/t{uuid.uuid4().hex}"
 
 
-def run(room, *args, code=0, **more):
-    done = room.run(*args, **more)
+def run(room, *args, code=0, env=None, **more):
+    done = room.run(*args, env={**PATIENT, **(env or {})}, **more)
     assert done.returncode == code, done
     return done
 
@@ -72,7 +74,7 @@ def test_a_service_may_keep_its_index_there(serve, room, url, clothing):
         assert "10 in" in done.stdout
     answers = []
     for env in (there, here):
-        server = serve(env, room=room)
+        server = serve({**PATIENT, **env}, room=room)
         vector = server.classify(clothing[3]).json()["embedding"]
         reply = server.post("/api/classify/similarity",
                             json={"embedding": vector, "k": 5, "threshold": 0})
