@@ -27,7 +27,7 @@ TEST(milvus_that_is_slow_is_given_up_at_the_deadline_and_used_again_later)
 {
     struct store_proxy *proxy = proxy_new();
     const struct vec_options patient = {.dim = MILVUS_DIM, .timeout_s = 60};
-    const struct vec_options hasty = {.timeout_s = 0.3};
+    const struct vec_options hasty = {.timeout_s = 2};
     float vector[MILVUS_DIM] = {1};
     struct vec_entry entry = {.id = VEC_ID_NEW, .vector = vector, .key = "k"};
     struct milvus_room room, slow;
@@ -42,9 +42,9 @@ TEST(milvus_that_is_slow_is_given_up_at_the_deadline_and_used_again_later)
     store_proxy_set(proxy, STORE_PROXY_STALL);
     began_us = clock_us();
     CHECK_ERR(room_try_open(&slow, VEC_READ, &hasty, &err), ERR_TIMEOUT);
-    CHECK(clock_us() - began_us >= 300000);
+    CHECK(clock_us() - began_us >= 2000000);
     CHECK_HAS(err.text, "127.0.0.1:");
-    CHECK_HAS(err.text, "did not answer within 301 ms");
+    CHECK_HAS(err.text, "did not answer within 2001 ms");
     store_proxy_set(proxy, STORE_PROXY_PASS);
     CHECK_OK(vecstore_milvus.get(room.store, id, room.arena, &hit, NULL, &err),
              err);
