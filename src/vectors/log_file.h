@@ -31,7 +31,7 @@ MUST_CHECK int log_file_create(const char *path, const struct log_shape *shape,
                                struct log_file **out, struct err *err);
 
 /* Gives the file another name, in the place of a file that has it, durably.
- * ERR_IO. */
+ * ERR_IO; it may have the name then, and takes no more records. */
 MUST_CHECK int log_file_rename(struct log_file *file, const char *path,
                                struct err *err);
 void log_file_close(struct log_file *file); /* NULL is allowed */

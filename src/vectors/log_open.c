@@ -317,6 +317,7 @@ int log_file_take_access(const struct log_file *file,
 int log_file_rename(struct log_file *file, const char *path, struct err *err)
 {
     char *name = mem_text(path);
+    int rc;
 
     if (rename(file->path, path) != 0) {
         mem_free(name);
@@ -324,7 +325,12 @@ int log_file_rename(struct log_file *file, const char *path, struct err *err)
     }
     mem_free(file->path);
     file->path = name;
-    return log_file_sync_folder(file, err);
+    rc = log_file_sync_folder(file, err);
+    /* After a loss of power the name may lead to the old file again, without
+     * what would be written from here on. */
+    if (rc)
+        file->is_broken = true;
+    return rc;
 }
 
 void log_file_close(struct log_file *file)

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "vectors/log_file.h"
 
 enum { DIM = 8, COUNT = 1200, PATIENCE_US = 600 * 1000 * 1000 };
 
@@ -335,6 +336,27 @@ static int mode_of(const char *name)
 
     CHECK_INT(stat(set_file(name), &about), 0);
     return (int)(about.st_mode & 0777);
+}
+
+/* No file can be opened while there are no more numbers for one. */
+TEST(log_file_takes_nothing_under_a_name_that_may_not_last)
+{
+    const struct log_record note = {.kind = LOG_DONE};
+    const struct log_shape shape = {.dim = DIM, .metric = VECINDEX_L2};
+    struct log_file *file = NULL;
+    struct rlimit limit, none;
+    struct err err = {0};
+
+    CHECK_OK(log_file_create(set_file("new"), &shape, &file, &err), err);
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_ERR(log_file_rename(file, set_file("x"), &err), ERR_IO);
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_INT(access(set_file("x"), F_OK), 0);
+    CHECK_ERR(log_file_put(file, &note, NULL, &err), ERR_IO);
+    log_file_close(file);
 }
 
 TEST(engine_lets_nobody_else_read_a_set_after_it_compacted)
