@@ -1,16 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service sees what the commands do to its index while it serves."""
 import process
-import pytest
 
 SIMILARITY = "/api/classify/similarity"
-
-
-@pytest.fixture
-def server(serve, room):
-    """With an index of this test's own."""
-    change(room, "add", process.DATA / "clothing", "--label-from-folder")
-    return serve(room=room)
 
 
 def change(room, command, *args):
@@ -25,8 +17,9 @@ def found(server, vector):
     return reply.json()["similar_items"]
 
 
-def test_what_is_removed_compacted_and_added_is_seen(server, clothing):
-    room = server.room
+def test_what_is_removed_compacted_and_added_is_seen(serve, room, clothing):
+    change(room, "add", process.DATA / "clothing", "--label-from-folder")
+    server = serve(room=room)
     vector = server.classify(clothing[0]).json()["embedding"]
     label = clothing[0].parent.name
     count = sum(photo.parent.name == label for photo in clothing)
@@ -45,8 +38,10 @@ def test_what_is_removed_compacted_and_added_is_seen(server, clothing):
         51 - count
 
 
-def test_an_image_that_moved_is_found_where_it_is(server, photos):
-    room = server.room
+def test_an_image_that_moved_is_found_where_it_is(serve, room, clothing,
+                                                  photos):
+    change(room, "add", *clothing[:3])
+    server = serve(room=room)
     vector = server.classify(photos[0]).json()["embedding"]
     for name in ("one.jpg", "two.jpg"):
         (room.work / name).write_bytes(photos[0].read_bytes())
