@@ -274,13 +274,34 @@ int log_file_refresh(struct log_file *file, log_visit_fn *visit, void *user,
     return rc;
 }
 
+/* Whether another log was written over this one, as cp does. */
+static bool is_overwritten(const struct log_file *file)
+{
+    struct log_header header;
+    struct log_shape shape;
+    struct err why = {0};
+    uint32_t seed = 0;
+    size_t len = 0;
+
+    return log_window_read(file->fd, 0, &header, sizeof header, &len, &why) ==
+               0 &&
+           len == sizeof header &&
+           log_header_read(&header, &shape, &seed, &why) == 0 &&
+           seed != file->seed;
+}
+
 int log_file_has_more(const struct log_file *file, bool *out,
                       bool *out_is_replaced, struct err *err)
 {
     struct stat mine, named;
     int64_t size = 0;
-    int rc = check_size(file, &size, err);
+    int rc;
 
+    if (is_overwritten(file)) {
+        *out = *out_is_replaced = true;
+        return 0;
+    }
+    rc = check_size(file, &size, err);
     if (rc)
         return rc;
     *out = size != file->len || file->torn_len != 0;

@@ -92,9 +92,9 @@ MUST_CHECK int log_file_refresh(struct log_file *file, log_visit_fn *visit,
                                 void *user, struct err *err);
 
 /* Beside: whether there may be records that were not read, and whether another
- * file has taken the name; two looks at it and no more. ERR_CORRUPT when the
- * file is shorter than what was read from it: then the mapped records are not
- * to be touched. */
+ * file has taken the name or was written over this one; two looks at it and one
+ * at its header. ERR_CORRUPT when the file is shorter than what was read from
+ * it: then the mapped records are not to be touched. */
 MUST_CHECK int log_file_has_more(const struct log_file *file, bool *out,
                                  bool *out_is_replaced, struct err *err);
 

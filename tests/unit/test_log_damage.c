@@ -502,3 +502,31 @@ TEST(log_says_so_when_its_file_shrank_underneath)
     CHECK_INT(hits.count, 7);
     vecstore_close(reader);
 }
+
+/* Of another length each: what a reader has mapped means nothing any more. */
+static void check_overwritten(int count)
+{
+    struct vecstore *store = open_l2(vecs_file("x"), VEC_WRITE);
+    struct vecstore *reader = NULL;
+    struct err err = {0};
+
+    vecs_add_each(store, DIM, 0, ENTRY_COUNT);
+    vecstore_close(store);
+    reader = open_l2(vecs_file("x"), VEC_READ);
+    store = open_l2(vecs_file("y"), VEC_WRITE);
+    vecs_add(store, DIM, 0, count);
+    vecstore_close(store);
+    vecs_write(vecs_file("x"), bad, vecs_read(vecs_file("y"), bad, sizeof bad));
+    CHECK_OK(vecstore_refresh(reader, &err), err);
+    vecs_check(reader, DIM, count);
+    vecstore_close(reader);
+    unlink(vecs_file("x"));
+    unlink(vecs_file("y"));
+}
+
+TEST(vecstore_reader_follows_a_file_that_was_written_over)
+{
+    check_overwritten(ENTRY_COUNT / 2);
+    check_overwritten(ENTRY_COUNT);
+    check_overwritten(4 * ENTRY_COUNT);
+}
