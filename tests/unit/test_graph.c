@@ -18,7 +18,7 @@ static void begin(struct graph_sample *sample, int count)
 
 /* What several threads build depends on which of them comes first, and is a
  * little better or worse; one builds the same graph every time, which is why
- * the other tests have one. */
+ * the other tests have one, but where it would take long. */
 TEST(graph_finds_the_nearest_with_the_presets_on_one_thread_and_more)
 {
     float *queries = sample_clusters(QUERIES, DIM, CENTRES, 2);
@@ -258,7 +258,7 @@ TEST(graph_is_saved_and_mapped_and_grows_on)
     int64_t memory;
 
     begin(&sample, MANY);
-    graph_sample_insert(&sample, MANY - 500, 1);
+    graph_sample_insert(&sample, MANY - 500, 2);
     memory = graph_memory(sample.graph);
     reload(&sample, &checkpoint);
     CHECK_INT(graph_count(sample.graph), MANY - 500);
@@ -267,9 +267,9 @@ TEST(graph_is_saved_and_mapped_and_grows_on)
     CHECK_INT(options.links, 16);
     CHECK_INT(options.ef_construction, 200);
     CHECK_INT(options.seed, 1);
-    CHECK(graph_sample_recall(&sample, queries, QUERIES, NULL) >= 0.99);
-    graph_sample_insert(&sample, MANY, 1);
-    CHECK(graph_sample_recall(&sample, queries, QUERIES, NULL) >= 0.99);
+    CHECK(graph_sample_recall(&sample, queries, QUERIES, NULL) >= 0.95);
+    graph_sample_insert(&sample, MANY, 2);
+    CHECK(graph_sample_recall(&sample, queries, QUERIES, NULL) >= 0.95);
     graph_sample_release(&sample);
     checkpoint_close(checkpoint);
     mem_free(queries);
