@@ -143,6 +143,15 @@ static int make_folder(struct place *place, struct err *err)
     return file_join(place->folder, "vectors.olho", place->where, err);
 }
 
+/* Flags that a file keeps for good. */
+static bool has_making_flags(const struct vec_options *options)
+{
+    return options->type != VECINDEX_ANY ||
+           options->storage != VEC_STORAGE_ANY || options->links > 0 ||
+           options->ef_construction > 0 || options->ef_search > 0 ||
+           options->nlist > 0 || options->nprobe > 0;
+}
+
 /* A store with something in it may be somebody's. */
 static int look(struct bench *bench, struct place *place, struct err *err)
 {
@@ -166,6 +175,12 @@ static int look(struct bench *bench, struct place *place, struct err *err)
         return err_set(err, ERR_CONFLICT,
                        "%s holds %lld entries; --force measures in it all the "
                        "same, and takes out again what it added",
+                       place->shown, (long long)info.count);
+    if (info.count > 0 && has_making_flags(&bench->options))
+        return err_set(err, ERR_CONFLICT,
+                       "%s holds %lld entries; --type, --storage and the "
+                       "others of how an index is made would change it for "
+                       "good",
                        place->shown, (long long)info.count);
     return 0;
 }

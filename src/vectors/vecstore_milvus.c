@@ -45,16 +45,25 @@ static void shape_of(struct milvus_store *store, struct milvus_shape *out)
     pthread_mutex_unlock(&store->mutex);
 }
 
+/* The length of vectors is the caller's too and stays what it was at opening:
+ * a collection that was made anew with another is not taken. */
 static int read_shape(struct milvus_store *store, struct err *err)
 {
     struct milvus_shape shape;
-    int rc = milvus_shape_read(&store->link, &shape, err);
+    int rc = milvus_shape_read(&store->link, &shape, err), dim;
 
     if (rc)
         return rc;
     pthread_mutex_lock(&store->mutex);
-    store->shape = shape;
+    dim = store->shape.dim;
+    if (dim == 0 || dim == shape.dim)
+        store->shape = shape;
     pthread_mutex_unlock(&store->mutex);
+    if (dim != 0 && dim != shape.dim)
+        return err_set(err, ERR_CONFLICT,
+                       "collection '%s' was made anew with vectors of %d "
+                       "values; it had %d",
+                       store->link.url.collection, shape.dim, dim);
     return 0;
 }
 

@@ -65,6 +65,9 @@ def test_a_store_with_entries_is_not_touched_unless_forced(room):
     assert made.returncode == 0, made.stderr
     done = bench(room, *SMALL, "--store", "mine.olho", code=1)
     assert "mine.olho holds 24 entries" in done.stderr
+    done = bench(room, *SMALL, "--store", "mine.olho", "--force", "--storage",
+                 "float16", code=1)
+    assert "would change it for good" in done.stderr
     bench(room, *SMALL, "--store", "mine.olho", "--force")
     done = room.run("index", "export", "out.npy", "--collection", "mine.olho")
     assert done.returncode == 0, done.stderr
