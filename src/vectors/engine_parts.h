@@ -47,7 +47,7 @@
 #include "vectors/vecstore_backend.h"
 
 enum {
-    ENGINE_WALKS_MAX = 64,   /* that are kept for the next searches */
+    ENGINE_WALKS_MAX = 64, /* that are kept for the next searches */
 };
 
 /* What searches and the index go by; nothing is 0, ANY or (but for `type`)
