@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "cmd/bench.h"
 #include "cmd/progress.h"
 #include "cmd/terminal.h"
@@ -13,19 +14,9 @@ enum { CLUSTERS_MAX = 500, ROWS_A_CLUSTER = 40 };
 
 /* --- made up -------------------------------------------------------------- */
 
-/* SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 static double next_uniform(uint64_t *state)
 {
-    return ((double)(next_random(state) >> 11) + 0.5) * 0x1p-53;
+    return ((double)(random_next(state) >> 11) + 0.5) * 0x1p-53;
 }
 
 /* Adds `size` times values of a normal distribution (Box and Muller 1958). */
@@ -60,7 +51,7 @@ static void normalise(float *row, int dim)
 static void make_row(const float *centres, int cluster_count, int dim,
                      uint64_t *state, float *out)
 {
-    size_t which = next_random(state) % (uint64_t)cluster_count;
+    size_t which = random_next(state) % (uint64_t)cluster_count;
 
     memcpy(out, centres + which * (size_t)dim, (size_t)dim * sizeof *out);
     add_normal(state, 0.3 / sqrt(dim), out, dim);

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/url.h"
 
 static int no_memory(struct err *err)
@@ -100,15 +101,12 @@ static uint64_t random_seed(void)
 static uint64_t next_random(void)
 {
     static atomic_uint_fast64_t state;
-    uint64_t x, none = 0;
+    uint64_t none = 0;
 
     if (atomic_load_explicit(&state, memory_order_relaxed) == 0)
         atomic_compare_exchange_strong(&state, &none, random_seed());
-    x = atomic_fetch_add_explicit(&state, UINT64_C(0x9e3779b97f4a7c15),
-                                  memory_order_relaxed);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
+    return random_mix(
+        atomic_fetch_add_explicit(&state, RANDOM_STEP, memory_order_relaxed));
 }
 
 static bool is_clean_id(const char *text)

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json_write.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "models/metadata_file.h"
 
 enum {
@@ -25,16 +26,6 @@ static const struct decode_options decode_all = {
     .limits = {1, 65535, (int64_t)1 << 28},
 };
 
-/* One step of SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t x = *state += 0x9e3779b97f4a7c15u;
-
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 static int make_noise(const struct model_sample *sample, struct image **out,
                       struct err *err)
 {
@@ -47,7 +38,7 @@ static int make_noise(const struct model_sample *sample, struct image **out,
     if (rc)
         return rc;
     for (i = 0; i < len; i++)
-        image->pixels[i] = (uint8_t)(draw(&state) >> 56);
+        image->pixels[i] = (uint8_t)(random_next(&state) >> 56);
     *out = image;
     return 0;
 }
@@ -93,8 +84,9 @@ static void project(const float *embedding, int len, struct model_sample *out)
 
         out->projections[k] = 0;
         for (i = 0; i < len; i++)
-            out->projections[k] += draw(&state) >> 63 ? (double)embedding[i]
-                                                      : -(double)embedding[i];
+            out->projections[k] += random_next(&state) >> 63
+                                       ? (double)embedding[i]
+                                       : -(double)embedding[i];
     }
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "models/rollout_arms.h"
 
 static const double weight_max = 1e6;
@@ -176,15 +177,6 @@ void rollout_free(struct rollout *rollout)
     mem_free(rollout);
 }
 
-/* The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the
- * answer depends on every bit of x. */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 /* Whether requests may go to this arm. */
 static bool is_serving(struct arm *arm)
 {
@@ -203,10 +195,10 @@ void rollout_pick(struct rollout *rollout, const char *key,
     if (key != NULL)
         draw = hash_of(key);
     else
-        draw = mix(rollout->seed +
-                   0x9e3779b97f4a7c15u *
-                       (1 + atomic_fetch_add_explicit(&rollout->draw_count, 1,
-                                                      memory_order_relaxed)));
+        draw = random_mix(rollout->seed +
+                          RANDOM_STEP * (1 + atomic_fetch_add_explicit(
+                                                 &rollout->draw_count, 1,
+                                                 memory_order_relaxed)));
     *out = (struct rollout_choice){-1, -1};
     for (i = 0; i < rollout->arm_count; i++) {
         struct arm *arm = &rollout->arms[i];
@@ -214,7 +206,7 @@ void rollout_pick(struct rollout *rollout, const char *key,
         uint64_t hash =
             atomic_load_explicit(&arm->name_hash, memory_order_relaxed);
         /* In (0, 1): 53 bits and a half. */
-        double u = ((double)(mix(draw ^ hash) >> 11) + 0.5) * 0x1p-53;
+        double u = ((double)(random_mix(draw ^ hash) >> 11) + 0.5) * 0x1p-53;
 
         if (is_serving(arm) && -log(u) / arm->weight < best) {
             best = -log(u) / arm->weight;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "vectors/slots.h"
 
 enum { PLACE_COUNT_MIN = 64, CANDIDATE_COUNT = 8 };
@@ -16,12 +17,7 @@ static const uint64_t slot_mask = 0xffffffffU;
 
 uint64_t slot_hash_id(int64_t id)
 {
-    /* The finish of splitmix64. */
-    uint64_t x = (uint64_t)id;
-
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-    return x ^ (x >> 31);
+    return random_mix((uint64_t)id);
 }
 
 /* FNV-1a, eight bytes a step. A caller may name any text, so all of it counts,

@@ -78,10 +78,6 @@ struct faiss_index {
 MUST_CHECK int faiss_file_read(const char *path, bool is_mapped,
                                struct faiss_index *out, struct err *err);
 
-/* Whether the bytes begin as a FAISS index that this module knows, or knows
- * by name. */
-bool faiss_file_is(struct bytes start);
-
 /* Writes a file that FAISS reads; there whole or not at all. Borrows all. */
 MUST_CHECK int faiss_file_write(const char *path,
                                 const struct faiss_index *index,

@@ -188,19 +188,6 @@ static bool is_known(const char *code)
     return false;
 }
 
-bool faiss_file_is(struct bytes start)
-{
-    const char *code = (const char *)start.data;
-    size_t i;
-
-    if (start.len < FAISS_CODE_LEN)
-        return false;
-    for (i = 0; i < sizeof refused / sizeof refused[0]; i++)
-        if (memcmp(code, refused[i].code, FAISS_CODE_LEN) == 0)
-            return true;
-    return is_known(code);
-}
-
 /* What every index begins with. */
 int faiss_read_head(struct faiss_source *source, struct faiss_head *out,
                     struct err *err)

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "vectors/graph_parts.h"
 #include "vectors/parallel.h"
 
@@ -24,13 +25,10 @@ enum {
 static int draw_levels(const struct graph *graph, int64_t slot)
 {
     int links = graph->options.links;
-    uint64_t x = graph->options.seed +
-                 ((uint64_t)slot + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t x =
+        random_mix(graph->options.seed + ((uint64_t)slot + 1) * RANDOM_STEP);
     double chance, level;
 
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    x ^= x >> 31;
     chance = ((double)(x >> 11) + 1) / 9007199254740993.0; /* never 0 */
     level = -log(chance) / log(links > 1 ? links : 2);
     return level < GRAPH_LEVELS_MAX - 1 ? 1 + (int)level : GRAPH_LEVELS_MAX;

@@ -2,6 +2,7 @@
 /* Which links a slot has (Malkov and Yashunin 2018, algorithm 4). Only holders
  * of a slot's lock change its links, and nobody holds two. */
 #include "base/mem.h"
+#include "base/random.h"
 #include "vectors/graph_parts.h"
 
 enum { AT_ONCE = 4 };
@@ -55,15 +56,11 @@ void graph_builder_release(struct graph_builder *builder)
 
 /* --- the order of candidates ---------------------------------------------- */
 
-/* SplitMix64 (Steele et al. 2014). */
 static uint32_t scramble(int32_t self, int32_t slot)
 {
-    uint64_t x =
-        ((uint64_t)self << 32 | (uint32_t)slot) + UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t pair = (uint64_t)self << 32 | (uint32_t)slot;
 
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (uint32_t)(x >> 32);
+    return (uint32_t)(random_mix(pair + RANDOM_STEP) >> 32);
 }
 
 /* Among equals by chance, which is another for each slot: else all would

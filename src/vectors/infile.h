@@ -56,7 +56,4 @@ void outfile_u64(struct outfile *file, uint64_t value);
  * ERR_IO, and path is as it was. Ends the file either way. */
 MUST_CHECK int outfile_commit(struct outfile *file, struct err *err);
 
-/* Removes what was written and ends the file. NULL is allowed. */
-void outfile_drop(struct outfile *file);
-
 #endif

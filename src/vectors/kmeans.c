@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "vectors/dot.h"
 #include "vectors/int16_dot.h"
 #include "vectors/nearest.h"
@@ -42,22 +43,12 @@ struct kmeans {
 
 /* --- numbers by chance ---------------------------------------------------- */
 
-/* SplitMix64 (Steele et al. 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15U;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebU;
-    return z ^ z >> 31;
-}
-
 void kmeans_draw(int64_t *numbers, int64_t count, int64_t wanted, uint64_t seed)
 {
     int64_t i;
 
     for (i = 0; i < wanted; i++) {
-        int64_t j = i + (int64_t)(next_random(&seed) % (uint64_t)(count - i));
+        int64_t j = i + (int64_t)(random_next(&seed) % (uint64_t)(count - i));
         int64_t moved = numbers[i];
 
         numbers[i] = numbers[j];

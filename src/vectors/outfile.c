@@ -158,12 +158,3 @@ int outfile_commit(struct outfile *file, struct err *err)
     mem_free(file);
     return rc;
 }
-
-void outfile_drop(struct outfile *file)
-{
-    if (file == NULL)
-        return;
-    close(file->fd);
-    unlink(file->fresh);
-    mem_free(file);
-}

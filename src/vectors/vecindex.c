@@ -80,15 +80,6 @@ int vecindex_metric_parse(const char *text, enum vecindex_metric *out,
 
 /* --- rows and distances --------------------------------------------------- */
 
-uint64_t vecindex_random(uint64_t *state)
-{
-    uint64_t value = *state += 0x9e3779b97f4a7c15;
-
-    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
-    value = (value ^ value >> 27) * 0x94d049bb133111eb;
-    return value ^ value >> 31;
-}
-
 void vecindex_distances(const struct dot_kernels *kernels,
                         enum faiss_metric metric, const float *query,
                         const float *const *rows, int count, int dim,

@@ -65,10 +65,6 @@ void vecindex_scan_rows(const struct vecindex_scan *scan, const float *rows,
 /* The row at a place. */
 const float *vecindex_place(const struct vecindex *index, int64_t place);
 
-/* A number that looks random, from a state of any value (SplitMix64, Steele et
- * al. 2014). */
-uint64_t vecindex_random(uint64_t *state);
-
 /* Puts data.rows into lists and frees what they were in. options are
  * complete. ERR_UNAVAILABLE without memory: rows are as they were. */
 MUST_CHECK int ivf_build(struct vecindex *index,
