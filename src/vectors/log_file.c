@@ -136,6 +136,13 @@ static int read_record(struct log_file *file, struct log_window *window,
     return rc;
 }
 
+/* What a record says of those before it. */
+static void note_proof(struct log_file *file, const struct log_head *head)
+{
+    if ((int64_t)head->durable_len > file->durable_len)
+        file->durable_len = (int64_t)head->durable_len;
+}
+
 /* Visits whole batches; file->len is then where they end, and *out_end where
  * whole records do. */
 static int read_batches(struct log_file *file, struct log_window *window,
@@ -154,6 +161,7 @@ static int read_batches(struct log_file *file, struct log_window *window,
         if (!is_last)
             continue;
         assert(batch.heads != NULL);
+        note_proof(file, batch.heads[0]);
         if (batch.heads[0]->kind != LOG_DONE)
             rc = visit(user, batch.heads, batch.count, err);
         if (rc)
@@ -191,15 +199,39 @@ static int load(struct log_file *file, struct log_window *window,
     return rc;
 }
 
+/* Writes the bytes from `place` on once more, as they are. */
+static int write_again(struct log_file *file, int64_t place, struct err *err)
+{
+    size_t len = 0;
+    int rc = 0;
+
+    for (; rc == 0 && place < file->len; place += (int64_t)len) {
+        int64_t left = file->len - place, cap = (int64_t)file->draft_cap;
+
+        rc = log_window_read(file->fd, place, file->draft,
+                             (size_t)(left < cap ? left : cap), &len, err);
+        if (rc)
+            return err_wrap(err, "index %s", file->path);
+        if (len == 0)
+            return fail_damaged(file, place, err);
+        rc = log_file_write_at(file, place, file->draft, len, err);
+    }
+    return rc;
+}
+
 /* What a killed writer left may be in the file, and the file in its folder,
- * but not yet on disk; from here on they are taken for durable. */
+ * but not yet on disk; from here on they are taken for durable. After a sync
+ * that failed the kernel takes what it could not write for clean, and would
+ * not write it in another one; so what no record proves is written again. */
 static int settle(struct log_file *file, struct err *err)
 {
     int rc;
 
     if (file->torn_len > 0 && ftruncate(file->fd, file->len) != 0)
         return log_file_fail(file, "cut of its torn tail", err);
-    rc = log_file_sync(file, err);
+    rc = write_again(file, file->durable_len, err);
+    if (rc == 0)
+        rc = log_file_sync(file, err);
     return rc ? rc : log_file_sync_folder(file, err);
 }
 
@@ -224,7 +256,8 @@ int log_file_load(struct log_file *file, int64_t offset, log_visit_fn *visit,
     if (rc)
         return rc;
     file->len = offset;
-    file->durable_len = offset;
+    /* A checkpoint proves what it covers, and the first record the header. */
+    file->durable_len = offset > LOG_HEADER_LEN ? offset : 0;
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     rc = load(file, &window, visit, user, err);
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_NORMAL);

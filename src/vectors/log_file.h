@@ -120,8 +120,8 @@ MUST_CHECK int log_file_check(const struct log_file *file,
  * record will be mapped. Flush: all that was put can be read there. Commit:
  * it is there for others, and durable on return. On failure of any of them
  * (ERR_IO, ERR_UNAVAILABLE) nothing of it is left in the file, and so with
- * log_file_cut. After a failed sync the file takes no more records, because
- * the kernel no longer tells what reached the disk. */
+ * log_file_cut. But what a failed sync was for may be left, and the file takes
+ * no more records, because the kernel no longer tells what reached the disk. */
 MUST_CHECK int log_file_put(struct log_file *file,
                             const struct log_record *record,
                             const struct log_head **out, struct err *err);
