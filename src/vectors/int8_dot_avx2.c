@@ -23,8 +23,19 @@ static int32_t fold(__m256i sums)
     return _mm_cvtsi128_si32(four);
 }
 
+/* The four sums of four at once. */
+static void fold_four(const __m256i *sums, int32_t *out)
+{
+    __m256i pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
+                                      _mm256_hadd_epi32(sums[2], sums[3]));
+
+    _mm_storeu_si128((void *)out,
+                     _mm_add_epi32(_mm256_castsi256_si128(pairs),
+                                   _mm256_extracti128_si256(pairs, 1)));
+}
+
 /* The next rows are fetched while these are summed. Inlined where row_count is
- * a constant. */
+ * a constant: 1 or ROWS. */
 static inline __attribute__((always_inline)) void
 sum_rows(int row_count, const int16_t *query, const int8_t *const *rows,
          const int8_t *const *next, int len, int32_t *out)
@@ -48,8 +59,10 @@ sum_rows(int row_count, const int16_t *query, const int8_t *const *rows,
             }
         }
     }
-    for (r = 0; r < row_count; r++)
-        out[r] = fold(sums[r]);
+    if (row_count == ROWS)
+        fold_four(sums, out);
+    else
+        out[0] = fold(sums[0]);
 }
 
 static void dot(const int16_t *query, const int8_t *const *rows, int count,
