@@ -39,7 +39,7 @@ int64_t keeper_indexed(struct vecengine *engine)
     vecengine_take(engine, &view);
     count = view.index->graph != NULL   ? graph_count(view.index->graph)
             : view.index->lists != NULL ? lists_count(view.index->lists)
-                                        : view.count;
+                                        : 0;
     vecengine_give(engine, &view);
     return count;
 }

@@ -133,12 +133,20 @@ static bool has_grown(struct keeper *keeper, int part)
     has = view.generation->saved_err.code != 0 ||
           (len >= GROWN_MIN && grown >= GROWN_MAX) ||
           (len >= GROWN_MIN && grown > 0 && grown * part >= len) ||
-          (view.index->graph != NULL || view.index->lists != NULL
-               ? (indexed - keeper->saved_indexed) * part >= indexed &&
-                     indexed > keeper->saved_indexed
-               : false);
+          ((indexed - keeper->saved_indexed) * part >= indexed &&
+           indexed > keeper->saved_indexed);
     vecengine_give(keeper->engine, &view);
     return has;
+}
+
+static int compact(struct keeper *keeper, struct keeper_work *work,
+                   struct err *err)
+{
+    int rc = keeper_compact(keeper->engine, work, err);
+
+    if (rc == 0)
+        keeper->saved_indexed = keeper_indexed(keeper->engine);
+    return rc;
 }
 
 static bool has_many_removed(struct vecengine *engine)
@@ -165,8 +173,7 @@ static int do_some(struct keeper *keeper, bool *out_done, struct err *err)
 
     if (rc == 0 && has_many_removed(engine)) {
         *out_done = false;
-        rc = keeper_compact(engine, &keeper->work, err);
-        keeper->saved_indexed = keeper_indexed(engine);
+        rc = compact(keeper, &keeper->work, err);
     } else if (rc == 0 && has_grown(keeper, GROWN_PART)) {
         rc = save(keeper, err);
     }
@@ -209,8 +216,7 @@ static void run_job(struct keeper *keeper, struct keeper_job *job)
     } else if (job->kind == JOB_CHECK) {
         rc = keeper_check_index(keeper->engine, &job->err);
     } else {
-        rc = keeper_compact(keeper->engine, &job->work, &job->err);
-        keeper->saved_indexed = keeper_indexed(keeper->engine);
+        rc = compact(keeper, &job->work, &job->err);
     }
     vecengine_unkeep(keeper->engine);
     finish(keeper, job, rc);

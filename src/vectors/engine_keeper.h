@@ -27,8 +27,7 @@ bool keeper_is_ended(const struct keeper_work *work);
 /* --- engine_index.c --------------------------------------------------------
  */
 
-/* Slots of the current generation that the index has; those that are published
- * where it has none and needs none. */
+/* Slots of the current generation that are in a graph or in lists. */
 int64_t keeper_indexed(struct vecengine *engine);
 
 /* Makes, trains or drops the index as the settings and the size want it, puts

@@ -294,6 +294,34 @@ TEST(engine_is_as_it_was_when_the_disk_is_full_while_it_compacts)
     vecstore_close(store);
 }
 
+/* A folder has the name that the new log is to have. */
+TEST(engine_saves_the_graph_of_a_set_that_it_could_not_compact)
+{
+    struct vecstore *store = NULL;
+    int64_t end_us = clock_us() + PATIENCE_US;
+    struct err err = {0};
+    int i;
+
+    CHECK_INT(mkdir(set_file("x.compact"), 0700), 0);
+    store = set_open(set_file("x"), VEC_WRITE, &flat);
+    add(store, 0, COUNT);
+    for (i = 0; i < 4; i++)
+        CHECK_OK(set_remove(store, i * SET_BATCH_MAX, SET_BATCH_MAX, &err),
+                 err);
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    while (set_info(store).type != VECINDEX_HNSW ||
+           set_info(store).pending != 0) {
+        CHECK(clock_us() < end_us);
+        sched_yield();
+    }
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_READ, &hnsw);
+    CHECK_INT(set_info(store).type, VECINDEX_HNSW);
+    CHECK(set_info(store).removed > 0);
+    vecstore_close(store);
+}
+
 TEST(engine_torture_compacts_or_says_why_and_loses_nothing)
 {
     struct vecstore *store = NULL;

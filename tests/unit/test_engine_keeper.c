@@ -183,6 +183,24 @@ TEST(engine_saves_a_checkpoint_when_it_is_closed_after_much_was_added)
     vecstore_close(store);
 }
 
+TEST(engine_saves_the_graph_of_a_set_that_had_none)
+{
+    const struct vec_options flat = {
+        .dim = DIM, .metric = VECINDEX_L2, .type = VECINDEX_FLAT};
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);
+
+    add(store, 0, COUNT);
+    settle(store);
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    wait_for(store, VECINDEX_HNSW);
+    vecstore_close(store);
+    store = set_open(set_file("x"), VEC_READ, &hnsw);
+    CHECK_INT(set_info(store).type, VECINDEX_HNSW);
+    CHECK_INT(set_info(store).pending, 0);
+    vecstore_close(store);
+}
+
 TEST(engine_needs_no_checkpoint)
 {
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
@@ -495,6 +513,19 @@ TEST(engine_reader_answers_while_it_follows)
     vecstore_close(writers.store);
 }
 
+/* What an operator does who does not know that the set is being written. */
+static bool is_right(const char *path)
+{
+    struct vecstore *store = set_open(path, VEC_READ, &hnsw);
+    struct err err = {0};
+    int rc = vecstore_check(store, NULL, NULL, &err);
+
+    if (rc != 0)
+        fprintf(stderr, "%s\n", err.text);
+    vecstore_close(store);
+    return rc == 0;
+}
+
 /* What another process does: refreshes until the last entry says that it is
  * over. Entries 0..99 all have one version, since one call writes them. */
 static int read_until_over(const char *path)
@@ -520,6 +551,8 @@ static int read_until_over(const char *path)
             if (strcmp(strrchr(hits.list[i].path, '-'),
                        strrchr(hits.list[0].path, '-')) != 0)
                 return 5;
+        if (vecstore_check(store, NULL, NULL, &err) != 0 || !is_right(path))
+            return 6;
         is_over = set_look(store, 1000, 1, DIM, &err) == 0;
     }
     vecstore_close(store);
