@@ -133,6 +133,17 @@ void vecengine_keep(struct vecengine *engine)
     pthread_mutex_unlock(&engine->keeping);
 }
 
+bool vecengine_try_keep(struct vecengine *engine)
+{
+    bool is_free;
+
+    pthread_mutex_lock(&engine->keeping);
+    is_free = !engine->is_kept;
+    engine->is_kept = true;
+    pthread_mutex_unlock(&engine->keeping);
+    return is_free;
+}
+
 void vecengine_unkeep(struct vecengine *engine)
 {
     pthread_mutex_lock(&engine->keeping);
@@ -244,13 +255,12 @@ static int fill(struct vecengine *engine, struct generation *generation,
     return rc;
 }
 
-/* A generation of the log, which it takes in any case. The settings are in the
- * log, and the codes that are made while it is read depend on them: when they
- * turn out to be others than was thought, it is read once more. options NULL:
- * the engine's settings stay as they are. */
-static int open_generation(struct vecengine *engine, struct log_file *log,
-                           const struct vec_options *options,
-                           struct generation **out, struct err *err)
+/* The settings are in the log, and the codes that are made while it is read
+ * depend on them: when they turn out to be others than was thought, it is read
+ * once more. */
+int generation_open(struct vecengine *engine, struct log_file *log,
+                    const struct vec_options *options, struct generation **out,
+                    struct err *err)
 {
     struct generation *generation = NULL;
     struct log_settings first = {0};
@@ -380,8 +390,10 @@ int vecstore_engine_open(const char *path, enum vec_mode mode,
         log_file_close(log);
     } else {
         engine->shape = *log_file_shape(log);
-        rc = open_generation(engine, log, options, &engine->current, err);
+        rc = generation_open(engine, log, options, &engine->current, err);
     }
+    if (rc == 0)
+        engine->opened = engine->current->settings;
     if (rc == 0 && mode == VEC_WRITE &&
         are_new_settings(options, &engine->current->settings))
         rc = write_settings(engine->current, options, err);
@@ -436,68 +448,6 @@ int vecstore_engine_drop(const char *path, const struct vec_options *options,
     log_file_close(log);
     engine_close(engine);
     return rc;
-}
-
-/* --- refresh ---------------------------------------------------------- */
-
-static int read_more(struct generation *generation, struct err *err)
-{
-    struct generation_reader *reader = NULL;
-    int rc = generation_read_new(generation, true, &reader, err);
-
-    if (rc == 0)
-        rc = log_file_refresh(generation->log, generation_visit, reader, err);
-    generation_read_free(reader);
-    return rc;
-}
-
-/* A compaction gave the name to another file. */
-static int reopen(struct vecengine *engine, struct err *err)
-{
-    struct generation *generation = NULL;
-    struct log_file *log = NULL;
-    int rc = log_file_open(engine->path, VEC_READ, &engine->shape, &log, err);
-
-    if (rc == 0)
-        rc = open_generation(engine, log, NULL, &generation, err);
-    if (rc == 0)
-        vecengine_set_generation(engine, generation);
-    return rc;
-}
-
-static int take_in(struct vecengine *engine, struct err *err)
-{
-    struct generation *generation = engine->current;
-    bool has_more = false, is_replaced = false;
-    int rc = log_file_has_more(generation->log, &has_more, &is_replaced, err);
-
-    if (rc == 0 && is_replaced)
-        return reopen(engine, err);
-    if (rc == 0 && has_more)
-        rc = read_more(generation, err);
-    return rc;
-}
-
-static int engine_refresh(void *self, struct err *err)
-{
-    struct vecengine *engine = self;
-    bool has_more = false, is_replaced = false;
-    struct engine_view view;
-    int rc;
-
-    vecengine_take(engine, &view);
-    rc = log_file_has_more(view.generation->log, &has_more, &is_replaced, err);
-    vecengine_give(engine, &view);
-    if (rc || engine->mode == VEC_WRITE)
-        return rc;
-    if (has_more || is_replaced) {
-        vecengine_keep(engine);
-        vecengine_lead(engine);
-        rc = take_in(engine, err);
-        vecengine_unlead(engine);
-        vecengine_unkeep(engine);
-    }
-    return rc ? rc : vecengine_reload_index(engine, err);
 }
 
 /* --- info ------------------------------------------------------------- */
@@ -583,7 +533,7 @@ const struct vec_backend vecstore_engine = {
     .search = vecengine_search,
     .get = vecengine_get,
     .list = vecengine_list,
-    .refresh = engine_refresh,
+    .refresh = vecengine_refresh,
     .settle = vecengine_settle,
     .compact = vecengine_compact,
     .check = vecengine_check,

@@ -397,11 +397,9 @@ int vecengine_reload_index(struct vecengine *engine, struct err *err)
     struct engine_view view;
     int rc = 0;
 
-    vecengine_keep(engine);
     vecengine_take(engine, &view);
     if (is_news(engine, view.generation))
         rc = reload(engine, view.generation, err);
     vecengine_give(engine, &view);
-    vecengine_unkeep(engine);
     return rc;
 }

@@ -5,7 +5,8 @@
  *         |                        |
  *         | keeper                 +-- index: graph or lists
  *
- * engine.c         opening, closing, taking a generation, info, refresh
+ * engine.c         opening, closing, taking a generation, info
+ * engine_refresh.c what other processes have changed
  * engine_apply.c   a generation, and taking in the records of a log
  * engine_group.c   changes that become visible together
  * engine_write.c   the queue of writers and their common sync
@@ -130,6 +131,7 @@ struct vecengine {
     enum vec_mode mode;
     struct log_shape shape; /* constant */
     struct engine_settings settings;
+    struct log_settings opened; /* that the file had; constant after opening */
     int thread_count;
 
     pthread_mutex_t taking;     /* guards what follows */
@@ -172,10 +174,12 @@ struct engine_index *engine_index_new(struct graph *graph, struct lists *lists)
     __attribute__((returns_nonnull));
 void engine_index_free(struct engine_index *index); /* whatever its count */
 
-/* The lead and the keeper's part, for one thread at a time; both block. */
+/* The lead and the keeper's part, for one thread at a time; both block, but
+ * try_keep, which is false when another thread has the part. */
 void vecengine_lead(struct vecengine *engine);
 void vecengine_unlead(struct vecengine *engine);
 void vecengine_keep(struct vecengine *engine);
+bool vecengine_try_keep(struct vecengine *engine);
 void vecengine_unkeep(struct vecengine *engine);
 
 /* --- generations (engine_apply.c) ------------------------------------------
@@ -186,6 +190,13 @@ void vecengine_unkeep(struct vecengine *engine);
 MUST_CHECK int generation_new(struct vecengine *engine, struct log_file *log,
                               struct generation **out, struct err *err);
 void generation_free(struct generation *generation); /* NULL is allowed */
+
+/* Of engine.c: a generation with all that is in a log, which it owns from here
+ * on also when this fails. The engine's settings become those of the log that
+ * `options` leave open; NULL: they stay as they are. */
+MUST_CHECK int generation_open(struct vecengine *engine, struct log_file *log,
+                               const struct vec_options *options,
+                               struct generation **out, struct err *err);
 
 /* codes_check_fn of codes whose user is a generation: verifies the records of a
  * slot the first time. ERR_CORRUPT. */
@@ -244,7 +255,7 @@ MUST_CHECK int vecengine_load(struct vecengine *engine,
 
 /* Of a reader: takes the index of a newer checkpoint, when there is one of this
  * log that has no rows which were not read yet. One stat when there is none.
- * Takes the keeper's part. ERR_UNAVAILABLE. */
+ * By who has the keeper's part. ERR_UNAVAILABLE. */
 MUST_CHECK int vecengine_reload_index(struct vecengine *engine,
                                       struct err *err);
 
@@ -284,6 +295,7 @@ int vecengine_search(void *self, const struct vec_query *query,
                      struct err *err);
 int vecengine_get(void *self, int64_t id, struct arena *arena,
                   struct vec_hit *out, float *out_vector, struct err *err);
+int vecengine_refresh(void *self, struct err *err);
 int vecengine_list(void *self, int64_t after, int max, struct arena *arena,
                    struct vec_hits *out, float *out_vectors, struct err *err);
 

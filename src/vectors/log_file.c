@@ -307,8 +307,7 @@ int log_file_refresh(struct log_file *file, log_visit_fn *visit, void *user,
     return rc;
 }
 
-/* Whether another log was written over this one, as cp does. */
-static bool is_overwritten(const struct log_file *file)
+bool log_file_is_overwritten(const struct log_file *file)
 {
     struct log_header header;
     struct log_shape shape;
@@ -330,7 +329,7 @@ int log_file_has_more(const struct log_file *file, bool *out,
     int64_t size = 0;
     int rc;
 
-    if (is_overwritten(file)) {
+    if (log_file_is_overwritten(file)) {
         *out = *out_is_replaced = true;
         return 0;
     }

@@ -98,6 +98,10 @@ MUST_CHECK int log_file_refresh(struct log_file *file, log_visit_fn *visit,
 MUST_CHECK int log_file_has_more(const struct log_file *file, bool *out,
                                  bool *out_is_replaced, struct err *err);
 
+/* Beside: whether another log was written over this one, as cp does; what was
+ * mapped is not what it was. One look at its header. */
+bool log_file_is_overwritten(const struct log_file *file);
+
 /* Beside, for offsets below log_file_len: where the record is mapped, and back.
  */
 const struct log_head *log_file_at(const struct log_file *file, int64_t offset);

@@ -221,7 +221,12 @@ MUST_CHECK int vecstore_list(struct vecstore *store, int64_t after, int max,
                              struct arena *arena, struct vec_hits *out,
                              float *out_vectors, struct err *err);
 
-/* Takes in what other processes have changed; cheap when there is nothing. */
+/* Takes in what other processes have changed; cheap when there is nothing, and
+ * while another thread is at it: who comes then goes on with what is there.
+ * ERR_CONFLICT when it is now a set of another shape or with other settings:
+ * to be opened anew, beside which searches go on with what was there.
+ * ERR_NOT_FOUND when such a set was written over it, of which nothing is left.
+ */
 MUST_CHECK int vecstore_refresh(struct vecstore *store, struct err *err);
 
 /* Does now what is otherwise done little by little: puts every entry into the
