@@ -130,6 +130,11 @@ static int plan_entry(struct group *group, const struct engine_write *write,
     int rc = find_place(group, write->wish == WISH_UPSERT, number, entry, &id,
                         &slot, err);
 
+    if (rc == 0 && slot == SLOT_NONE && id > VEC_ID_MAX)
+        rc = err_set(err, ERR_INVALID,
+                     "entry %d: the id is %lld; that of a new entry must be "
+                     "0..%lld",
+                     number, (long long)id, (long long)VEC_ID_MAX);
     if (rc == 0 && id == VEC_ID_NEW)
         rc = count_id(group, &id, err);
     if (rc == 0)

@@ -240,7 +240,7 @@ static bool is_old_sensible(const struct log_head *head)
     return (head->key_len == 0 ||
             (may_have_key && head->key_len == HASH_HEX_LEN)) &&
            head->tags_len <= OLD_LABEL_MAX && head->count == 0 &&
-           head->flags == 0 && head->id >= 0;
+           head->flags == 0 && head->id >= 0 && head->id < INT64_MAX;
 }
 
 static bool is_item_sensible(const struct log_head *head)

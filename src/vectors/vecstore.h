@@ -66,11 +66,15 @@ struct vec_tag {
     const char *value; /* "cat" */
 };
 
-/* Ids that the store gives count from 0 (the engine) or are the server's. */
+/* Ids that the store gives are the server's or, of the engine, count on from
+ * the highest there ever was. So a caller may choose from the lower half of all
+ * numbers only: there are always some left to be counted. */
 enum { VEC_ID_NEW = -1 };
+#define VEC_ID_MAX (INT64_MAX / 2)
 
 struct vec_entry {
-    int64_t id;          /* VEC_ID_NEW: the store gives one */
+    int64_t id;          /* VEC_ID_NEW: the store gives one; of a new entry
+                          * of the engine 0..VEC_ID_MAX */
     const float *vector; /* dim floats */
     const char *key;     /* what identifies the source, such as its SHA-256;
                           * unique. NULL and "": none */

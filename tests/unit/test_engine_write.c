@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "vecs_fixture.h"
+#include "vectors/log_file.h"
 
 enum { DIM = 8 };
 
@@ -75,7 +76,6 @@ TEST(vecstore_counts_ids_from_0_and_never_gives_one_twice)
 TEST(vecstore_counts_on_after_ids_that_were_given)
 {
     struct vecstore *store = open_new();
-    const int64_t far = INT64_MAX - 1;
     float vector[DIM] = {1};
     struct vec_entry entries[3] = {{.id = VEC_ID_NEW, .vector = vector},
                                    {.id = 41, .vector = vector},
@@ -91,13 +91,73 @@ TEST(vecstore_counts_on_after_ids_that_were_given)
     CHECK_INT(id, 7);
     CHECK_OK(add_one(store, VEC_ID_NEW, 1, "", false, &id, &err), err);
     CHECK_INT(id, 44);
-    CHECK_OK(add_one(store, far, 1, "", false, &id, &err), err);
+    CHECK_OK(add_one(store, VEC_ID_MAX, 1, "", false, NULL, &err), err);
+    CHECK_OK(add_one(store, VEC_ID_NEW, 1, "", false, &id, &err), err);
+    CHECK_INT(id, VEC_ID_MAX + 1);
+    store = open_again(store);
+    CHECK_INT(vecs_info(store).count, 7);
+    CHECK_OK(add_one(store, VEC_ID_NEW, 1, "a", false, &id, &err), err);
+    CHECK_INT(id, VEC_ID_MAX + 2);
+    CHECK_OK(add_one(store, id, 2, "a", true, NULL, &err), err);
+    CHECK_ERR(add_one(store, id + 1, 1, "", true, NULL, &err), ERR_INVALID);
+    CHECK_HAS(err.text, "entry 0: the id is 4611686018427387906; that of a new "
+                        "entry must be 0..4611686018427387903");
+    CHECK_OK(add_one(store, VEC_ID_NEW, 1, "", false, &id, &err), err);
+    CHECK_INT(id, VEC_ID_MAX + 3);
+    vecstore_close(store);
+}
+
+static int visit_none(void *user, const struct log_head *const *heads,
+                      int count, struct err *err)
+{
+    (void)user;
+    (void)heads;
+    return count == 0 ? 0 : err_set(err, ERR_INTERNAL, "it is not empty");
+}
+
+/* An entry as it was taken before there was a limit to ids. */
+static void add_the_last(int64_t id)
+{
+    const struct log_shape shape = {.dim = DIM, .metric = VECINDEX_L2};
+    const float vector[DIM] = {1};
+    const struct log_record record = {.kind = LOG_ITEM,
+                                      .id = id,
+                                      .vector = vector,
+                                      .key = "last",
+                                      .path = ""};
+    struct log_file *file = NULL;
+    struct err err = {0};
+
+    CHECK_OK(log_file_open(vecs_file("x.olho"), VEC_WRITE, &shape, &file, &err),
+             err);
+    CHECK_OK(log_file_load(file, LOG_HEADER_LEN, visit_none, NULL, &err), err);
+    CHECK_OK(log_file_put(file, &record, NULL, &err), err);
+    CHECK_OK(log_file_commit(file, &err), err);
+    log_file_close(file);
+}
+
+TEST(vecstore_opens_a_set_that_has_given_its_last_id)
+{
+    const int64_t last = INT64_MAX - 1;
+    struct vecstore *store = NULL;
+    struct vec_hit hit;
+    struct err err = {0};
+    int64_t id = -1;
+
+    add_the_last(last);
+    store = vecs_open(vecs_file("x.olho"), VEC_WRITE, DIM, VECINDEX_L2);
+    CHECK_OK(vecstore_get(store, last, vecs_arena(), &hit, NULL, &err), err);
     CHECK_ERR(add_one(store, VEC_ID_NEW, 1, "", false, &id, &err),
               ERR_CONFLICT);
     CHECK_HAS(err.text, "no ids left");
-    CHECK_INT(id, far);
+    CHECK_OK(add_one(store, VEC_ID_NEW, 2, "last", true, &id, &err), err);
+    CHECK_INT(id, last);
+    CHECK_OK(add_one(store, 7, 1, "", false, &id, &err), err);
+    CHECK_OK(vecstore_compact(store, NULL, NULL, &err), err);
+    CHECK_OK(vecstore_remove(store, &last, 1, NULL, &err), err);
     store = open_again(store);
-    CHECK_INT(vecs_info(store).count, 6);
+    check_missing(store, last);
+    CHECK_INT(vecs_info(store).count, 1);
     vecstore_close(store);
 }
 

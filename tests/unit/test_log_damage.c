@@ -402,6 +402,10 @@ static void check_impossible(int count, uint32_t kind, int64_t id,
         memset(bad + offset + LOG_HEAD_LEN, 0, 64);
         memcpy(bad + offset + LOG_HEAD_LEN, &id, sizeof id);
         len = offset + 128;
+    } else if (kind == LOG_OLD_ENTRY) {
+        head = (struct log_head){.kind = kind, .len = 192, .id = id};
+        memset(bad + offset + LOG_HEAD_LEN + 4 * DIM, 0, 128 - 4 * DIM);
+        len = offset + 192;
     }
     sign(offset, &head, head.len);
     vecs_write(path, bad, len);
@@ -415,6 +419,9 @@ TEST(log_refuses_what_no_writer_has_written)
     check_impossible(3, LOG_GONE, -1, 0, "damaged at byte");
     check_impossible(3, LOG_ITEM, -5, 0, "damaged at byte");
     check_impossible(3, LOG_ITEM, 2, 8, "damaged at byte");
+    check_impossible(3, LOG_ITEM, INT64_MAX, 0, "damaged at byte");
+    check_impossible(3, LOG_OLD_ENTRY, 1, 0, "entry 1 is there twice");
+    check_impossible(3, LOG_OLD_ENTRY, INT64_MAX, 0, "damaged at byte");
 }
 
 /* --- headers ---------------------------------------------------------- */
