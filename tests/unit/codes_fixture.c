@@ -6,8 +6,60 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "vectors/codes_parts.h"
 
 enum { HITS_MAX = 2000 };
+
+/* --- kernels --------------------------------------------------------------
+ */
+
+static struct {
+    const struct dot_kernels *dot; /* NULL: as codes choose */
+    const struct int8_kernels *int8;
+    const struct half_kernels *half;
+} used;
+
+static const struct int8_kernels *find_int8(const char *name)
+{
+    const struct int8_kernels *kernels;
+    size_t i;
+
+    for (i = 0; (kernels = int8_get(i)) != NULL; i++)
+        if (strcmp(kernels->name, name) == 0 && kernels->is_usable())
+            return kernels;
+    return &int8_kernels_c;
+}
+
+static const struct half_kernels *find_half(const char *name)
+{
+    const struct half_kernels *kernels;
+    size_t i;
+
+    for (i = 0; (kernels = half_get(i)) != NULL; i++)
+        if (strcmp(kernels->name, name) == 0 && kernels->is_usable())
+            return kernels;
+    return &half_kernels_c;
+}
+
+bool codes_use_kernels(int number)
+{
+    const struct dot_kernels *kernels;
+    size_t i;
+
+    used.dot = NULL;
+    for (i = 0; (kernels = dot_get(i)) != NULL; i++) {
+        if (!kernels->is_usable() || number-- > 0)
+            continue;
+        used.dot = kernels;
+        used.int8 = find_int8(kernels->name);
+        used.half = find_half(kernels->name);
+        return true;
+    }
+    return false;
+}
+
+/* --- rows -----------------------------------------------------------------
+ */
 
 /* In -1..1, the same in every run. */
 static float noise(uint64_t *state)
@@ -43,9 +95,15 @@ float *codes_hard_rows(int count, int dim, uint64_t seed)
             row[j] *= scale;
         if (i % 7 == 0)
             row[i % dim] = 50;
+        for (j = 0; i % 17 == 0 && j < dim; j++)
+            row[j] *= j == i % dim ? 1e9F : 1e-9F;
         if (i % 13 == 0)
             for (j = 0; j < dim; j++)
                 row[j] = rows[j] * (1 + (float)i * FLT_EPSILON);
+        if (i % 19 == 0) {
+            memcpy(row, rows, (size_t)dim * sizeof *row);
+            row[i % dim] = nextafterf(row[i % dim], (float)(i % 2));
+        }
         if (i % 50 == 0 && i > 0)
             memset(row, 0, (size_t)dim * sizeof *row);
         if (i % 11 == 0 && i > 0)
@@ -67,6 +125,11 @@ struct codes *codes_of(const float *rows, int count, int dim,
     for (i = 0; i < count; i++)
         places[i] = rows + (int64_t)i * dim;
     CHECK_OK(codes_new(&options, &codes, &err), err);
+    if (used.dot != NULL) {
+        codes->dot = used.dot;
+        codes->int8 = used.int8;
+        codes->half = used.half;
+    }
     CHECK_OK(codes_add(codes, places, half, &err), err);
     CHECK_OK(codes_add(codes, places + half, count - half, &err), err);
     CHECK_INT(codes_count(codes), count);

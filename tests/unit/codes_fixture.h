@@ -18,8 +18,14 @@ enum { CODES_METRICS = 3, CODES_STORAGES = 4 };
 float *codes_rows(int count, int dim, uint64_t seed);
 
 /* Rows that are hard to round: lengths that differ by orders of magnitude, a
- * single huge value, zeros, equal rows, rows beside each other. */
+ * single huge value, also among tiny ones, zeros, equal rows, rows beside each
+ * other, the nearest of which differ in the last bit of one value. */
 float *codes_hard_rows(int count, int dim, uint64_t seed);
+
+/* Codes that are made from now on use that set of kernels (0, 1, and so on) of
+ * those that this machine can run. false: there are no more; they use again
+ * what they choose. */
+bool codes_use_kernels(int number);
 
 /* Codes of all rows, added in two parts. */
 struct codes *codes_of(const float *rows, int count, int dim,

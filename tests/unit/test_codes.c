@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "codes_fixture.h"
@@ -40,8 +41,8 @@ static void check_truth(const float *rows, int count, const float *vector,
     CHECK_INT(nearer, 0);
 }
 
-static void check_storages(const float *rows, const float *queries, int dim,
-                           enum vecindex_metric metric)
+static void check_by_kernels(const float *rows, const float *queries, int dim,
+                             enum vecindex_metric metric)
 {
     struct codes *truth = codes_of(rows, COUNT, dim, metric, VEC_FLOAT32);
     struct near hits[K];
@@ -74,6 +75,16 @@ static void check_storages(const float *rows, const float *queries, int dim,
     codes_free(truth);
 }
 
+static void check_storages(const float *rows, const float *queries, int dim,
+                           enum vecindex_metric metric)
+{
+    int number;
+
+    for (number = 0; codes_use_kernels(number); number++)
+        check_by_kernels(rows, queries, dim, metric);
+    CHECK(number >= 1);
+}
+
 TEST(codes_find_what_every_float32_row_finds)
 {
     static const int dims[] = {1, 2, 17, 64, 65, 300};
@@ -99,62 +110,91 @@ TEST(codes_find_the_same_among_rows_that_are_hard_to_round)
         float *rows = codes_hard_rows(COUNT, dims[i], 3);
         float *queries = codes_hard_rows(QUERIES, dims[i], 4);
 
-        for (m = 0; m < 2; m++)
+        memset(queries + (ptrdiff_t)5 * dims[i], 0,
+               (size_t)dims[i] * sizeof *queries);
+        for (m = 0; m < CODES_METRICS; m++)
             check_storages(rows, queries, dims[i], codes_metrics[m]);
         mem_free(rows);
         mem_free(queries);
     }
 }
 
-TEST(codes_hold_the_smallest_and_the_largest_numbers)
+/* By what even and odd rows and queries are multiplied. */
+struct scales {
+    float rows[2], queries[2];
+};
+
+static void check_scaled(const struct scales *scales,
+                         enum vecindex_metric metric)
 {
     float *rows = codes_rows(COUNT, 8, 1);
     float *queries = codes_rows(QUERIES, 8, 2);
-    size_t m;
     int i;
 
     for (i = 0; i < COUNT * 8; i++)
-        rows[i] *= i % 16 < 8 ? 1e17F : FLT_MIN / 8;
+        rows[i] *= scales->rows[i / 8 % 2];
     for (i = 0; i < QUERIES * 8; i++)
-        queries[i] *= i % 16 < 8 ? 1e17F : FLT_MIN;
-    for (m = 0; m < 2; m++)
-        check_storages(rows, queries, 8, codes_metrics[m]);
-    for (i = 0; i < COUNT * 8; i++)
-        rows[i] *= i % 24 < 8 ? 1e-30F : 1;
-    for (m = 0; m < 2; m++)
-        check_storages(rows, queries, 8, codes_metrics[m]);
+        queries[i] *= scales->queries[i / 8 % 2];
+    check_storages(rows, queries, 8, metric);
     mem_free(rows);
     mem_free(queries);
+}
+
+TEST(codes_hold_the_smallest_and_the_largest_numbers)
+{
+    /* Squares and products that are denormal or nothing, numbers that are. The
+     * cosine is not asked of vectors shorter than 1e-15. */
+    static const struct scales any[] = {{{1e18F, 1e-13F}, {1e18F, 1e-13F}},
+                                        {{1e18F, 1}, {1, 1e-13F}}};
+    static const struct scales not_cosine[] = {
+        {{1e17F, FLT_MIN / 8}, {1e17F, FLT_MIN}},
+        {{1e-13F, 0}, {1e17F, FLT_MIN}},
+        {{1e-20F, 3e-22F}, {1e-20F, 1e-18F}},
+        {{FLT_MIN / 8, FLT_MIN / 1e5F}, {1, 1e-10F}}};
+    size_t i, m;
+
+    for (m = 0; m < CODES_METRICS; m++)
+        for (i = 0; i < sizeof any / sizeof any[0]; i++)
+            check_scaled(&any[i], codes_metrics[m]);
+    for (i = 0; i < sizeof not_cosine / sizeof not_cosine[0]; i++) {
+        check_scaled(&not_cosine[i], VECINDEX_L2);
+        check_scaled(&not_cosine[i], VECINDEX_IP);
+    }
+}
+
+enum { LONG_ROWS = 6, LONG = VEC_DIM_MAX };
+
+static void check_long(const float *rows, enum vecindex_metric metric,
+                       enum vec_storage storage)
+{
+    struct codes_wanted wanted = {NULL, INFINITY, LONG_ROWS, 1};
+    struct codes *truth = codes_of(rows, LONG_ROWS, LONG, metric, VEC_FLOAT32);
+    struct codes *codes = codes_of(rows, LONG_ROWS, LONG, metric, storage);
+    int i;
+
+    for (i = 0; i < LONG_ROWS; i++)
+        codes_check_same(truth, codes, rows + (int64_t)i * LONG, &wanted);
+    codes_free(codes);
+    codes_free(truth);
 }
 
 /* Sums of the longest rows of the largest codes stay in their range. */
 TEST(codes_hold_the_longest_rows_of_extremes)
 {
-    enum { ROWS = 6, LONG = VEC_DIM_MAX };
-    float *rows = mem_new((size_t)ROWS * LONG * sizeof *rows);
-    struct codes_wanted wanted = {NULL, INFINITY, ROWS, 1};
-    int s, m, i;
+    float *rows = mem_new((size_t)LONG_ROWS * LONG * sizeof *rows);
+    int number, s, m, i;
 
-    for (i = 0; i < ROWS * LONG; i++) {
+    for (i = 0; i < LONG_ROWS * LONG; i++) {
         int row = i / LONG;
 
         rows[i] = row < 2    ? 1 - 2 * (float)row
                   : row == 2 ? 1 - 2 * (float)(i % 2)
                              : (float)(i % row) / 7 - 0.5F;
     }
-    for (m = 0; m < CODES_METRICS; m++)
-        for (s = 0; s < CODES_STORAGES; s++) {
-            struct codes *truth =
-                codes_of(rows, ROWS, LONG, codes_metrics[m], VEC_FLOAT32);
-            struct codes *codes =
-                codes_of(rows, ROWS, LONG, codes_metrics[m], codes_storages[s]);
-
-            for (i = 0; i < ROWS; i++)
-                codes_check_same(truth, codes, rows + (int64_t)i * LONG,
-                                 &wanted);
-            codes_free(codes);
-            codes_free(truth);
-        }
+    for (number = 0; codes_use_kernels(number); number++)
+        for (m = 0; m < CODES_METRICS; m++)
+            for (s = 0; s < CODES_STORAGES; s++)
+                check_long(rows, codes_metrics[m], codes_storages[s]);
     mem_free(rows);
 }
 

@@ -7,8 +7,9 @@
 
 #include "base/mem.h"
 #include "codes_fixture.h"
+#include "vectors/codes_parts.h"
 
-enum { COUNT = 1500, K = 20 };
+enum { COUNT = 1500, WIDE = 70, K = 20 };
 
 /* --- walking -------------------------------------------------------------- */
 
@@ -52,24 +53,126 @@ static void check_errors(const struct codes *codes, const float *rows, int dim,
     codes_query_free(query);
 }
 
-TEST(codes_distances_are_off_by_no_more_than_they_say)
+static void check_all_errors(const float *rows, const float *queries)
 {
-    float *rows = codes_hard_rows(COUNT, 70, 7),
-          *queries = codes_rows(4, 70, 8);
     size_t s, m;
     int i;
 
     for (s = 0; s < CODES_STORAGES; s++)
         for (m = 0; m < CODES_METRICS; m++) {
-            struct codes *codes =
-                codes_of(rows, COUNT, 70, codes_metrics[m], codes_storages[s]);
+            struct codes *codes = codes_of(rows, COUNT, WIDE, codes_metrics[m],
+                                           codes_storages[s]);
 
             for (i = 0; i < 4; i++)
-                check_errors(codes, rows, 70, queries + i * 70);
+                check_errors(codes, rows, WIDE, queries + (int64_t)i * WIDE);
             codes_free(codes);
         }
+}
+
+TEST(codes_distances_are_off_by_no_more_than_they_say)
+{
+    float *rows = codes_hard_rows(COUNT, WIDE, 7),
+          *queries = codes_rows(4, WIDE, 8);
+    int number;
+
+    for (number = 0; codes_use_kernels(number); number++)
+        check_all_errors(rows, queries);
     mem_free(rows);
     mem_free(queries);
+}
+
+/* A query that points to where rounding has moved the row from, as long as the
+ * row: no other is as wrong about it. */
+static void make_worst(const struct codes *codes, int64_t slot,
+                       const float *row, float *out)
+{
+    bool is_int8 = codes_storage(codes) == VEC_INT8;
+    struct codes_query *kept = NULL;
+    double lost = 0, len = 0;
+    struct err err = {0};
+    int i, dim = codes_dim(codes);
+
+    CHECK_OK(codes_query_slot(codes, slot, &kept, &err), err);
+    for (i = 0; i < dim; i++) {
+        float value = codes_metric(codes) == VECINDEX_COSINE
+                          ? row[i] * codes_about(codes, slot)->len
+                          : row[i];
+
+        out[i] = value - (is_int8 ? kept->scale * ((int16_t *)kept->values)[i]
+                                  : ((float *)kept->values)[i]);
+        lost += (double)out[i] * (double)out[i];
+        len += (double)row[i] * (double)row[i];
+    }
+    for (i = 0; i < dim && lost > 0; i++)
+        out[i] = (float)((double)out[i] * sqrt(len / lost));
+    codes_query_free(kept);
+}
+
+/* A query that is one large value and others that int8 takes for zeros, all of
+ * one sign with the row's. */
+static void make_uneven(const struct codes *codes, int64_t slot,
+                        const float *row, float *out)
+{
+    int i, dim = codes_dim(codes);
+
+    (void)slot;
+    for (i = 0; i < dim; i++)
+        out[i] = copysignf(i == 0 ? 1 : 1.4e-5F, row[i]);
+}
+
+typedef void make_fn(const struct codes *codes, int64_t slot, const float *row,
+                     float *out);
+
+static void check_worst(make_fn *make, const float *rows,
+                        enum vecindex_metric metric, enum vec_storage storage)
+{
+    struct codes *truth = codes_of(rows, COUNT, WIDE, metric, VEC_FLOAT32);
+    struct codes *codes = codes_of(rows, COUNT, WIDE, metric, storage);
+    const struct codes_wanted wanted = {NULL, INFINITY, K, 1};
+    float worst[WIDE], distance;
+    int32_t slot;
+
+    for (slot = 1; slot < COUNT; slot += 37) {
+        const float *row = rows + (int64_t)slot * WIDE;
+        struct codes_query *query = NULL;
+        struct err err = {0};
+        double slack, want;
+
+        make(codes, slot, row, worst);
+        want = codes_distance(worst, row, WIDE, metric, &slack);
+        CHECK_OK(codes_query_new(codes, worst, &query, &err), err);
+        codes_distances(codes, query, &slot, 1, &distance);
+        CHECK_NEAR((double)distance, want,
+                   (double)codes_error(codes, query, slot, distance));
+        codes_query_free(query);
+        codes_check_same(truth, codes, worst, &wanted);
+    }
+    codes_free(codes);
+    codes_free(truth);
+}
+
+static void check_all_worst(make_fn *make, const float *rows)
+{
+    int number;
+    size_t s, m;
+
+    for (number = 0; codes_use_kernels(number); number++)
+        for (s = 1; s < CODES_STORAGES; s++)
+            for (m = 0; m < CODES_METRICS; m++)
+                check_worst(make, rows, codes_metrics[m], codes_storages[s]);
+}
+
+TEST(codes_know_how_wrong_they_are_where_rounding_took_most)
+{
+    float *rows = codes_rows(COUNT, WIDE, 7);
+    int i;
+
+    check_all_worst(make_worst, rows);
+    /* Rows that int8 keeps as they are: what is lost is the query's. */
+    for (i = 0; i < COUNT * WIDE; i++)
+        rows[i] = copysignf(1, rows[i]);
+    check_all_worst(make_uneven, rows);
+    mem_free(rows);
 }
 
 TEST(codes_rerank_leaves_out_only_what_cannot_be_near)
