@@ -107,6 +107,31 @@ int set_remove(struct vecstore *store, int64_t first, int count,
     return vecstore_remove(store, ids, count, &removed, err);
 }
 
+void set_add(struct vecstore *store, int first, int end, int dim, int *versions)
+{
+    struct err err = {0};
+    int i, count;
+
+    for (i = first; i < end; i += count) {
+        count = end - i < SET_BATCH_MAX ? end - i : SET_BATCH_MAX;
+        CHECK_OK(set_put(store, i, count, 1, dim, true, &err), err);
+    }
+    for (i = first; i < end; i++)
+        versions[i] = 1;
+}
+
+void set_drop(struct vecstore *store, int first, int end, int step,
+              int *versions)
+{
+    struct err err = {0};
+    int i;
+
+    for (i = first; i < end; i += step) {
+        CHECK_OK(set_remove(store, i, 1, &err), err);
+        versions[i] = 0;
+    }
+}
+
 struct vec_info set_info(struct vecstore *store)
 {
     struct vec_info info = {0};

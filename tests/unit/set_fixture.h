@@ -29,6 +29,13 @@ int set_put(struct vecstore *store, int64_t first, int count, int version,
 int set_remove(struct vecstore *store, int64_t first, int count,
                struct err *err);
 
+/* Adds entries first..end-1 of version 1, or removes every step-th of them one
+ * by one, and notes that in `versions`. */
+void set_add(struct vecstore *store, int first, int end, int dim,
+             int *versions);
+void set_drop(struct vecstore *store, int first, int end, int step,
+              int *versions);
+
 /* Whether the entry is there with that version, whole (version 0: it must not
  * be there); else what is wrong, in err. */
 int set_look(struct vecstore *store, int64_t id, int version, int dim,

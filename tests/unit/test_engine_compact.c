@@ -30,30 +30,6 @@ static const struct vec_options flat = {
 
 static int versions[8192];
 
-static void add(struct vecstore *store, int first, int end)
-{
-    struct err err = {0};
-    int i, count;
-
-    for (i = first; i < end; i += count) {
-        count = end - i < SET_BATCH_MAX ? end - i : SET_BATCH_MAX;
-        CHECK_OK(set_put(store, i, count, 1, DIM, true, &err), err);
-    }
-    for (i = first; i < end; i++)
-        versions[i] = 1;
-}
-
-static void drop(struct vecstore *store, int first, int end, int step)
-{
-    struct err err = {0};
-    int i;
-
-    for (i = first; i < end; i += step) {
-        CHECK_OK(set_remove(store, i, 1, &err), err);
-        versions[i] = 0;
-    }
-}
-
 static void compact(struct vecstore *store)
 {
     struct err err = {0};
@@ -82,13 +58,13 @@ static void check_compacting(const struct vec_options *options, int step)
     unlink(set_file("x.checkpoint"));
     store = set_open(set_file("x"), VEC_WRITE, options);
     memset(versions, 0, sizeof versions);
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     CHECK_OK(set_put(store, 30, 200, 2, DIM, false, &err), err);
     for (int i = 30; i < 230; i++)
         versions[i] = 2;
     CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
-    drop(store, 1, COUNT, step);
-    add(store, COUNT, COUNT + 50);
+    set_drop(store, 1, COUNT, step, versions);
+    set_add(store, COUNT, COUNT + 50, DIM, versions);
     len = file_len("x");
     CHECK(set_info(store).removed > 0);
     compact(store);
@@ -96,8 +72,8 @@ static void check_compacting(const struct vec_options *options, int step)
     CHECK(file_len("x") < len);
     set_check(store, versions, COUNT + 50, DIM);
     CHECK_OK(vecstore_check(store, NULL, NULL, &err), err);
-    drop(store, 0, COUNT, 5);
-    add(store, COUNT + 50, COUNT + 90);
+    set_drop(store, 0, COUNT, 5, versions);
+    set_add(store, COUNT + 50, COUNT + 90, DIM, versions);
     vecstore_close(store);
     store = set_open(set_file("x"), VEC_READ, options);
     set_check(store, versions, COUNT + 90, DIM);
@@ -129,9 +105,9 @@ TEST(engine_takes_the_index_along_when_it_compacts)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
     struct err err = {0};
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
-    drop(store, 0, COUNT, 3);
+    set_drop(store, 0, COUNT, 3, versions);
     compact(store);
     CHECK_INT(set_info(store).type, VECINDEX_HNSW);
     CHECK_INT(set_info(store).pending, 0);
@@ -149,12 +125,12 @@ TEST(engine_compacts_a_set_to_nothing_and_goes_on)
 
     compact(store);
     set_check(store, versions, 0, DIM);
-    add(store, 0, 100);
-    drop(store, 0, 100, 1);
+    set_add(store, 0, 100, DIM, versions);
+    set_drop(store, 0, 100, 1, versions);
     compact(store);
     set_check(store, versions, 100, DIM);
     CHECK_INT(set_info(store).removed, 0);
-    add(store, 100, 200);
+    set_add(store, 100, 200, DIM, versions);
     compact(store);
     compact(store);
     set_check(store, versions, 200, DIM);
@@ -194,9 +170,9 @@ TEST(engine_finds_the_settings_of_a_compacted_set)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &lists);
     struct err err = {0};
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
-    drop(store, 0, COUNT, 3);
+    set_drop(store, 0, COUNT, 3, versions);
     compact(store);
     vecstore_close(store);
     store = set_open(set_file("x"), VEC_READ, &any);
@@ -213,8 +189,8 @@ TEST(engine_compacts_by_itself_when_many_were_removed)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);
     int64_t end_us = clock_us() + PATIENCE_US;
 
-    add(store, 0, 3000);
-    drop(store, 0, 3000, 2);
+    set_add(store, 0, 3000, DIM, versions);
+    set_drop(store, 0, 3000, 2, versions);
     while (set_info(store).removed >= 1000) {
         CHECK(clock_us() < end_us);
         sched_yield();
@@ -247,8 +223,8 @@ TEST(engine_stops_compacting_when_it_is_told_to_and_is_as_it_was)
     struct err err = {0};
     int rc;
 
-    add(store, 0, COUNT);
-    drop(store, 0, 500, 1);
+    set_add(store, 0, COUNT, DIM, versions);
+    set_drop(store, 0, 500, 1, versions);
     rc = vecstore_compact(store, stop_at_once, NULL, &err);
     CHECK(rc == 0 || rc == ERR_UNAVAILABLE);
     CHECK_INT(set_info(store).removed, rc == 0 ? 0 : 500);
@@ -272,8 +248,8 @@ TEST(engine_is_as_it_was_when_the_disk_is_full_while_it_compacts)
     struct err err = {0};
     rlim_t room;
 
-    add(store, 0, COUNT);
-    drop(store, 0, 500, 1);
+    set_add(store, 0, COUNT, DIM, versions);
+    set_drop(store, 0, 500, 1, versions);
     CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
     signal(SIGXFSZ, SIG_IGN);
     for (room = 0; room < 120000; room += 20000) {
@@ -304,7 +280,7 @@ TEST(engine_saves_the_graph_of_a_set_that_it_could_not_compact)
 
     CHECK_INT(mkdir(set_file("x.compact"), 0700), 0);
     store = set_open(set_file("x"), VEC_WRITE, &flat);
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     for (i = 0; i < 4; i++)
         CHECK_OK(set_remove(store, i * SET_BATCH_MAX, SET_BATCH_MAX, &err),
                  err);
@@ -336,8 +312,8 @@ TEST(engine_torture_compacts_or_says_why_and_loses_nothing)
         unlink(set_file("x.checkpoint"));
         store = set_open(set_file("x"), VEC_WRITE, &hnsw);
         memset(versions, 0, sizeof versions);
-        add(store, 0, 100);
-        drop(store, 0, 100, 3);
+        set_add(store, 0, 100, DIM, versions);
+        set_drop(store, 0, 100, 3, versions);
         CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
         mem_fail_at(nth);
         rc = vecstore_compact(store, NULL, NULL, &err);
@@ -346,7 +322,7 @@ TEST(engine_torture_compacts_or_says_why_and_loses_nothing)
         CHECK(rc == 0 || rc == ERR_UNAVAILABLE);
         set_check(store, versions, 100, DIM);
         err = (struct err){0};
-        add(store, 100, 110);
+        set_add(store, 100, 110, DIM, versions);
         vecstore_close(store);
         store = set_open(set_file("x"), VEC_READ, &hnsw);
         set_check(store, versions, 110, DIM);
@@ -393,10 +369,10 @@ TEST(engine_lets_nobody_else_read_a_set_after_it_compacted)
     struct err err = {0};
 
     CHECK_INT(chmod(set_file("x"), 0600), 0);
-    add(store, 0, 100);
+    set_add(store, 0, 100, DIM, versions);
     CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
     CHECK_INT(mode_of("x.checkpoint"), 0600);
-    drop(store, 0, 100, 2);
+    set_drop(store, 0, 100, 2, versions);
     compact(store);
     CHECK_INT(mode_of("x"), 0600);
     CHECK_INT(mode_of("x.checkpoint"), 0600);
@@ -410,10 +386,10 @@ TEST(engine_compacts_what_a_link_leads_to_and_leaves_the_link)
 
     CHECK_INT(symlink("x", set_file("link")), 0);
     store = set_open(set_file("link"), VEC_WRITE, &flat);
-    add(store, 0, 100);
-    drop(store, 0, 100, 2);
+    set_add(store, 0, 100, DIM, versions);
+    set_drop(store, 0, 100, 2, versions);
     compact(store);
-    add(store, 100, 110);
+    set_add(store, 100, 110, DIM, versions);
     vecstore_close(store);
     CHECK_INT(lstat(set_file("link"), &about), 0);
     CHECK(S_ISLNK(about.st_mode));
@@ -432,15 +408,15 @@ TEST(engine_reader_follows_a_compacted_set)
     struct vecstore *reader = NULL;
     struct err err = {0};
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
     reader = set_open(set_file("x"), VEC_READ, &hnsw);
-    drop(store, 0, COUNT, 3);
+    set_drop(store, 0, COUNT, 3, versions);
     CHECK_OK(vecstore_refresh(reader, &err), err);
     compact(store);
     /* Until it refreshes it has the files that were there. */
     set_check(reader, versions, COUNT, DIM);
-    add(store, COUNT, COUNT + 10);
+    set_add(store, COUNT, COUNT + 10, DIM, versions);
     CHECK_OK(vecstore_refresh(reader, &err), err);
     set_check(reader, versions, COUNT + 10, DIM);
     CHECK_INT(set_info(reader).removed, 0);
@@ -483,7 +459,7 @@ TEST(engine_shows_every_entry_at_every_moment_of_compacting)
     int i, rounds = set_rounds(16);
 
     looker.store = set_open(set_file("x"), VEC_WRITE, &flat);
-    add(looker.store, 0, COUNT);
+    set_add(looker.store, 0, COUNT, DIM, versions);
     for (i = 0; i < 3; i++)
         CHECK_INT(pthread_create(&threads[i], NULL, look_on, &looker), 0);
     for (i = 0; i < rounds; i++) {

@@ -28,31 +28,6 @@ static const struct vec_options ivf = {
 
 static int versions[32768];
 
-/* Adds entries first..end-1 of version 1. */
-static void add(struct vecstore *store, int first, int end)
-{
-    struct err err = {0};
-    int i, count;
-
-    for (i = first; i < end; i += count) {
-        count = end - i < SET_BATCH_MAX ? end - i : SET_BATCH_MAX;
-        CHECK_OK(set_put(store, i, count, 1, DIM, true, &err), err);
-    }
-    for (i = first; i < end; i++)
-        versions[i] = 1;
-}
-
-static void drop(struct vecstore *store, int first, int end, int step)
-{
-    struct err err = {0};
-    int i;
-
-    for (i = first; i < end; i += step) {
-        CHECK_OK(set_remove(store, i, 1, &err), err);
-        versions[i] = 0;
-    }
-}
-
 /* Waits for what the keeper does by itself. */
 static void wait_for(struct vecstore *store, enum vecindex_type type)
 {
@@ -81,7 +56,7 @@ TEST(engine_keeper_puts_rows_into_the_graph_by_itself)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
     struct err err = {0};
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     wait_for(store, VECINDEX_HNSW);
     set_check(store, versions, COUNT, DIM);
     CHECK(set_recall(store, versions, COUNT, DIM, 10) > 0.9);
@@ -94,11 +69,11 @@ TEST(engine_keeper_repairs_the_graph_around_what_is_removed)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
     struct err err = {0};
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     settle(store);
-    drop(store, 0, COUNT, 2);
+    set_drop(store, 0, COUNT, 2, versions);
     settle(store);
-    add(store, COUNT, COUNT + 100);
+    set_add(store, COUNT, COUNT + 100, DIM, versions);
     settle(store);
     set_check(store, versions, COUNT + 100, DIM);
     CHECK(set_recall(store, versions, COUNT + 100, DIM, 10) > 0.9);
@@ -114,12 +89,12 @@ TEST(engine_keeper_trains_lists_when_there_are_rows_for_it)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &ivf);
     struct err err = {0};
 
-    add(store, 0, 100);
+    set_add(store, 0, 100, DIM, versions);
     settle(store);
     CHECK_INT(set_info(store).type, VECINDEX_FLAT);
-    add(store, 100, COUNT);
+    set_add(store, 100, COUNT, DIM, versions);
     wait_for(store, VECINDEX_IVFFLAT);
-    drop(store, 0, COUNT, 3);
+    set_drop(store, 0, COUNT, 3, versions);
     settle(store);
     set_check(store, versions, COUNT, DIM);
     CHECK(set_recall(store, versions, COUNT, DIM, 10) > 0.3);
@@ -137,11 +112,11 @@ TEST(engine_keeper_goes_from_the_scan_to_the_graph_when_the_set_is_large)
         .dim = DIM, .metric = VECINDEX_L2, .links = 4, .ef_construction = 16};
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &options);
 
-    add(store, 0, 19000);
+    set_add(store, 0, 19000, DIM, versions);
     settle(store);
     CHECK_INT(set_info(store).type, VECINDEX_FLAT);
     CHECK(set_info(store).is_auto && set_info(store).is_exact);
-    add(store, 19000, 20100);
+    set_add(store, 19000, 20100, DIM, versions);
     wait_for(store, VECINDEX_HNSW);
     CHECK(!set_info(store).is_exact);
     vecstore_close(store);
@@ -155,12 +130,12 @@ TEST(engine_opens_from_its_checkpoint_with_the_graph_as_it_was)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
     struct err err = {0};
 
-    add(store, 0, COUNT);
-    drop(store, 5, COUNT, 11);
+    set_add(store, 0, COUNT, DIM, versions);
+    set_drop(store, 5, COUNT, 11, versions);
     settle(store);
     CHECK(file_exists(set_file("x.checkpoint")));
-    add(store, COUNT, COUNT + 20);
-    drop(store, 0, 5, 1);
+    set_add(store, COUNT, COUNT + 20, DIM, versions);
+    set_drop(store, 0, 5, 1, versions);
     vecstore_close(store);
     store = set_open(set_file("x"), VEC_READ, &hnsw);
     CHECK(set_info(store).pending <= 20);
@@ -174,7 +149,7 @@ TEST(engine_saves_a_checkpoint_when_it_is_closed_after_much_was_added)
 {
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     wait_for(store, VECINDEX_HNSW);
     vecstore_close(store);
     CHECK(file_exists(set_file("x.checkpoint")));
@@ -189,7 +164,7 @@ TEST(engine_saves_the_graph_of_a_set_that_had_none)
         .dim = DIM, .metric = VECINDEX_L2, .type = VECINDEX_FLAT};
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &flat);
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     settle(store);
     vecstore_close(store);
     store = set_open(set_file("x"), VEC_WRITE, &hnsw);
@@ -205,8 +180,8 @@ TEST(engine_needs_no_checkpoint)
 {
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
 
-    add(store, 0, COUNT);
-    drop(store, 0, COUNT, 4);
+    set_add(store, 0, COUNT, DIM, versions);
+    set_drop(store, 0, COUNT, 4, versions);
     settle(store);
     vecstore_close(store);
     CHECK_INT(unlink(set_file("x.checkpoint")), 0);
@@ -229,7 +204,7 @@ TEST(engine_keeps_no_index_that_the_options_no_longer_want)
                                       .ef_construction = 40};
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     settle(store);
     vecstore_close(store);
     store = set_open(set_file("x"), VEC_WRITE, &other);
@@ -259,9 +234,9 @@ TEST(engine_keeps_the_old_checkpoint_when_the_disk_is_full)
     struct err err = {0};
     int rc;
 
-    add(store, 0, COUNT);
+    set_add(store, 0, COUNT, DIM, versions);
     settle(store);
-    drop(store, 0, 10, 1);
+    set_drop(store, 0, 10, 1, versions);
     signal(SIGXFSZ, SIG_IGN);
     limit_files(50000);
     rc = vecstore_settle(store, NULL, NULL, &err);
@@ -270,7 +245,7 @@ TEST(engine_keeps_the_old_checkpoint_when_the_disk_is_full)
     CHECK_ERR(rc, ERR_IO);
     CHECK_HAS(err.text, "checkpoint");
     set_check(store, versions, COUNT, DIM);
-    drop(store, 10, 20, 1);
+    set_drop(store, 10, 20, 1, versions);
     vecstore_close(store);
     store = set_open(set_file("x"), VEC_WRITE, &hnsw);
     set_check(store, versions, COUNT, DIM);
@@ -304,7 +279,7 @@ TEST(engine_settle_stops_when_it_is_told_to)
     struct err err = {0};
     int max, rc;
 
-    add(store, 0, 4000);
+    set_add(store, 0, 4000, DIM, versions);
     for (max = 0; max < 3; max++) {
         struct stopping stopping = {.calls_max = max};
 
@@ -323,7 +298,7 @@ TEST(engine_settles_nothing_that_is_open_for_reading)
     struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
     struct err err = {0};
 
-    add(store, 0, 10);
+    set_add(store, 0, 10, DIM, versions);
     vecstore_close(store);
     store = set_open(set_file("x"), VEC_READ, &hnsw);
     CHECK_ERR(vecstore_settle(store, NULL, NULL, &err), ERR_INVALID);
@@ -344,7 +319,7 @@ TEST(engine_torture_settles_or_says_why_and_loses_nothing)
         unlink(set_file("x"));
         unlink(set_file("x.checkpoint"));
         store = set_open(set_file("x"), VEC_WRITE, &hnsw);
-        add(store, 0, 300);
+        set_add(store, 0, 300, DIM, versions);
         err = (struct err){0};
         mem_fail_at(nth);
         rc = vecstore_settle(store, NULL, NULL, &err);
@@ -434,7 +409,7 @@ TEST(engine_answers_and_writes_while_it_builds_saves_and_compacts)
     int i, rounds = set_rounds(24);
 
     crowd.store = set_open(set_file("x"), VEC_WRITE, &hnsw);
-    add(crowd.store, 0, CROWD_COUNT);
+    set_add(crowd.store, 0, CROWD_COUNT, DIM, versions);
     for (i = 0; i < 4; i++)
         CHECK_INT(pthread_create(&threads[i], NULL,
                                  i < 2 ? search_on : write_on, &crowd),
@@ -462,16 +437,16 @@ TEST(engine_reader_takes_the_index_of_a_new_checkpoint)
     struct vecstore *reader = NULL;
     struct err err = {0};
 
-    add(store, 0, 100);
+    set_add(store, 0, 100, DIM, versions);
     reader = set_open(set_file("x"), VEC_READ, &hnsw);
-    add(store, 100, COUNT);
+    set_add(store, 100, COUNT, DIM, versions);
     CHECK_OK(vecstore_refresh(reader, &err), err);
     CHECK_INT(set_info(reader).count, COUNT);
     settle(store);
     CHECK_OK(vecstore_refresh(reader, &err), err);
     CHECK_INT(set_info(reader).type, VECINDEX_HNSW);
     CHECK_INT(set_info(reader).pending, 0);
-    drop(store, 0, COUNT, 7);
+    set_drop(store, 0, COUNT, 7, versions);
     CHECK_OK(vecstore_refresh(reader, &err), err);
     set_check(reader, versions, COUNT, DIM);
     CHECK(set_recall(reader, versions, COUNT, DIM, 10) > 0.9);
@@ -489,7 +464,7 @@ TEST(engine_reader_answers_while_it_follows)
     int i, rounds = set_rounds(24);
 
     writers.store = set_open(set_file("x"), VEC_WRITE, &hnsw);
-    add(writers.store, 0, CROWD_COUNT);
+    set_add(writers.store, 0, CROWD_COUNT, DIM, versions);
     readers.store = set_open(set_file("x"), VEC_READ, &hnsw);
     for (i = 0; i < 3; i++)
         CHECK_INT(pthread_create(&threads[i], NULL,
