@@ -313,19 +313,20 @@ static void set_paths(struct vecengine *engine, const char *path)
     memcpy(engine->checkpoint_path + len, suffix, sizeof suffix);
 }
 
-/* A writer gives the names of its files to new ones. These must take the place
- * of what a link leads to, not of the link: who opens that file by its own name
- * would go on with the old one. */
+/* The checkpoint is beside what a link leads to, not beside the link. A writer
+ * also gives the names of its files to new ones, which must not take the place
+ * of the link: who opens the file by its own name would go on with the old one.
+ */
 static int follow_link(struct vecengine *engine, struct err *err)
 {
     char path[FILE_PATH_MAX];
     struct stat about;
 
-    if (lstat(engine->path, &about) != 0 || !S_ISLNK(about.st_mode))
+    if (lstat(engine->where, &about) != 0 || !S_ISLNK(about.st_mode))
         return 0;
-    if (realpath(engine->path, path) == NULL)
+    if (realpath(engine->where, path) == NULL)
         return err_set(err, ERR_IO, "index %s: follow the link: %s",
-                       engine->path, strerror(errno));
+                       engine->where, strerror(errno));
     set_paths(engine, path);
     return 0;
 }
@@ -336,6 +337,7 @@ static struct vecengine *engine_new(const char *path, enum vec_mode mode,
     struct vecengine *engine = mem_new(sizeof *engine);
     pthread_condattr_t attributes;
 
+    engine->where = mem_text(path);
     set_paths(engine, path);
     engine->mode = mode;
     engine->thread_count =
@@ -369,6 +371,7 @@ static void engine_close(void *self)
     pthread_mutex_destroy(&engine->keeping);
     mem_free(engine->checkpoint_path);
     mem_free(engine->path);
+    mem_free(engine->where);
     mem_free(engine);
 }
 
@@ -384,7 +387,7 @@ int vecstore_engine_open(const char *path, enum vec_mode mode,
 
     make_shape(options, &shape);
     rc = log_file_open(path, mode, &shape, &log, err);
-    if (rc == 0 && mode == VEC_WRITE)
+    if (rc == 0)
         rc = follow_link(engine, err);
     if (rc) {
         log_file_close(log);
@@ -417,21 +420,18 @@ static int remove_file(const char *path, struct err *err)
     return err_set(err, ERR_IO, "index %s: remove: %s", path, strerror(errno));
 }
 
-/* The log last: while it is there, the rest belongs to it. */
+/* The log after what belongs to it, and the link that led to it last. */
 static int remove_files(const struct vecengine *engine, struct err *err)
 {
-    char path[FILE_PATH_MAX];
-    int rc = remove_file(engine->checkpoint_path, err);
+    int rc;
 
+    keeper_sweep(engine);
+    rc = remove_file(engine->checkpoint_path, err);
     if (rc == 0)
-        rc = compact_path(engine, COMPACT_CHECKPOINT, path, err);
-    if (rc == 0)
-        rc = remove_file(path, err);
-    if (rc == 0)
-        rc = compact_path(engine, COMPACT_LOG, path, err);
-    if (rc == 0)
-        rc = remove_file(path, err);
-    return rc ? rc : remove_file(engine->path, err);
+        rc = remove_file(engine->path, err);
+    if (rc == 0 && strcmp(engine->where, engine->path) != 0)
+        rc = remove_file(engine->where, err);
+    return rc;
 }
 
 int vecstore_engine_drop(const char *path, const struct vec_options *options,
@@ -443,6 +443,8 @@ int vecstore_engine_drop(const char *path, const struct vec_options *options,
     /* With the lock: nobody writes it, nor is about to. */
     int rc = log_file_open(path, VEC_WRITE, &any, &log, err);
 
+    if (rc == 0)
+        rc = follow_link(engine, err);
     if (rc == 0)
         rc = remove_files(engine, err);
     log_file_close(log);

@@ -126,8 +126,9 @@ struct generation {
 };
 
 struct vecengine {
+    char *where;           /* owned; as it was given, maybe a link to: */
     char *path;            /* owned */
-    char *checkpoint_path; /* owned */
+    char *checkpoint_path; /* owned; beside path. All constant after opening */
     enum vec_mode mode;
     struct log_shape shape; /* constant */
     struct engine_settings settings;

@@ -2,8 +2,10 @@
 /* A reader takes in what another process has changed. One thread does so and
  * the others go on with what is there, but when that was written over: then
  * there is nothing to go on with. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "vectors/engine_parts.h"
 
 /* A reader's settings are constant: who wants others opens the set anew. */
@@ -45,14 +47,30 @@ static int read_more(struct generation *generation, struct err *err)
     return rc;
 }
 
+/* The rest of another set is beside another file. */
+static int check_place(const struct vecengine *engine, struct err *err)
+{
+    char path[FILE_PATH_MAX];
+
+    if (strcmp(engine->where, engine->path) == 0 ||
+        (realpath(engine->where, path) != NULL &&
+         strcmp(path, engine->path) == 0))
+        return 0;
+    return err_set(err, ERR_CONFLICT,
+                   "index %s leads to another file than when it was opened",
+                   engine->where);
+}
+
 /* Another file has the name, or was written over this one. */
 static int reopen(struct vecengine *engine, struct err *err)
 {
     const struct log_file *old = engine->current->log;
     struct generation *generation = NULL;
     struct log_file *log = NULL;
-    int rc = log_file_open(engine->path, VEC_READ, &engine->shape, &log, err);
+    int rc = log_file_open(engine->where, VEC_READ, &engine->shape, &log, err);
 
+    if (rc == 0)
+        rc = check_place(engine, err);
     if (rc == 0)
         rc = check_log(engine, log, err);
     if (rc == 0) {

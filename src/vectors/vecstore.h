@@ -165,9 +165,10 @@ MUST_CHECK int vecstore_open(const char *where, enum vec_mode mode,
                              const struct vec_options *options,
                              struct vecstore **out, struct err *err);
 
-/* Removes a set that nobody has open, with all that is in it: its files, or the
- * server's collection (of options only timeout_s counts). ERR_NOT_FOUND;
- * ERR_CONFLICT while another process writes it. */
+/* Removes a set that nobody has open, with all that is in it: its files and the
+ * link that `where` may be, or the server's collection (of options only
+ * timeout_s counts). ERR_NOT_FOUND; ERR_CONFLICT while another process writes
+ * it. */
 MUST_CHECK int vecstore_drop(const char *where,
                              const struct vec_options *options,
                              struct err *err);
@@ -227,8 +228,9 @@ MUST_CHECK int vecstore_list(struct vecstore *store, int64_t after, int max,
 
 /* Takes in what other processes have changed; cheap when there is nothing, and
  * while another thread is at it: who comes then goes on with what is there.
- * ERR_CONFLICT when it is now a set of another shape or with other settings:
- * to be opened anew, beside which searches go on with what was there.
+ * ERR_CONFLICT when it is now a set of another shape or with other settings,
+ * or a link to it leads elsewhere: to be opened anew, beside which searches go
+ * on with what was there.
  * ERR_NOT_FOUND when such a set was written over it, of which nothing is left.
  */
 MUST_CHECK int vecstore_refresh(struct vecstore *store, struct err *err);
