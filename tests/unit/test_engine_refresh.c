@@ -210,6 +210,34 @@ TEST(engine_reader_says_that_a_set_was_made_anew_and_keeps_the_old_one)
     }
 }
 
+TEST(engine_reader_of_a_graph_that_is_built_with_other_links_opens_it_anew)
+{
+    struct vec_options hnsw = {
+        .dim = DIM, .metric = VECINDEX_L2, .type = VECINDEX_HNSW, .links = 8};
+    struct vecstore *store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    struct vecstore *reader = NULL;
+    struct err err = {0};
+
+    add(store, 0, COUNT);
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    vecstore_close(store);
+    reader = set_open(set_file("x"), VEC_READ, &any);
+    hnsw.links = 5;
+    store = set_open(set_file("x"), VEC_WRITE, &hnsw);
+    CHECK_ERR(vecstore_refresh(reader, &err), ERR_CONFLICT);
+    CHECK_HAS(err.text, "has other settings");
+    vecstore_close(reader);
+    err = (struct err){0};
+    reader = set_open(set_file("x"), VEC_READ, &any);
+    CHECK_OK(vecstore_settle(store, NULL, NULL, &err), err);
+    CHECK_OK(vecstore_refresh(reader, &err), err);
+    CHECK_INT(set_info(reader).links, 5);
+    CHECK_INT(set_info(reader).type, VECINDEX_HNSW);
+    CHECK_INT(set_info(reader).pending, 0);
+    vecstore_close(reader);
+    vecstore_close(store);
+}
+
 TEST(engine_reader_keeps_a_set_whose_successor_has_no_header_yet)
 {
     struct vecstore *reader = NULL;
