@@ -222,20 +222,22 @@ static int ask(struct milvus_batch *batch, struct err *err)
 
 /* --- write ---------------------------------------------------------------- */
 
-/* After a failure: takes back what is stored, or says what is. Not when the
+/* After a failure: takes back what is stored, or says what is. Ids that were
+ * given, or follow from keys, may be those of rows that somebody else has added
+ * meanwhile, so only rows with random ids are taken back; and not when the
  * server was slow, because the caller has waited its time. */
 static int undo(struct milvus_batch *batch, int stored, int perhaps,
                 struct err *err)
 {
     const struct milvus_shape *shape = batch->shape;
-    int known = shape->has_auto_id ? stored : stored + perhaps;
+    bool is_ours = !shape->has_auto_id && !batch->needs_turn;
     struct err ignored = {0};
 
+    if (stored + perhaps > 0 && is_ours && err->code != ERR_TIMEOUT &&
+        milvus_delete(batch->link, shape, batch->ids, stored + perhaps,
+                      &ignored) == 0)
+        stored = 0;
     if (stored + perhaps == 0)
-        return err->code;
-    if (!batch->is_upsert && err->code != ERR_TIMEOUT &&
-        known == stored + perhaps &&
-        milvus_delete(batch->link, shape, batch->ids, known, &ignored) == 0)
         return err->code;
     return err_wrap(err, "of %d entries %d are stored and %d perhaps",
                     batch->count, stored, perhaps);

@@ -5,8 +5,9 @@
  * Rows of collections that olho makes have ids of olho's own: the entry's, or
  * one that follows from its key, or a random one. So a write of which nobody
  * knows what came of it is repeated as an Upsert of the same ids, which leaves
- * one row of each, and what a failed batch has left is removed again. Where the
- * server gives the ids neither can be: there the error says what is stored. */
+ * one row of each. What a failed batch has left is removed again where all its
+ * ids are random, and so nobody else's; otherwise, and where the server gives
+ * the ids, the error says what is stored. */
 #ifndef OLHO_VECTORS_MILVUS_BATCH_H
 #define OLHO_VECTORS_MILVUS_BATCH_H
 

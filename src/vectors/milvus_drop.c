@@ -1,36 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <milvus.pb-c.h>
 
-#include "vectors/milvus_link.h"
+#include "vectors/milvus_shape.h"
 #include "vectors/vecstore_backend.h"
 
 enum { TIMEOUT_MS = 10000 };
 
 static int find_collection(struct milvus_link *link, struct err *err)
 {
-    Milvus__CollectionRequest request = MILVUS__COLLECTION_REQUEST__INIT;
-    const struct milvus_call call = {.method = "HasCollection",
-                                     .request = &request.base,
-                                     .answer =
-                                         &milvus__bool_response__descriptor,
-                                     .is_repeatable = true};
-    const Milvus__BoolResponse *answer;
-    struct milvus_reply reply;
-    bool is_there;
-    int rc;
+    bool is_there = false;
+    int rc = milvus_shape_find(link, &is_there, err);
 
-    request.collection_name = link->url.collection;
-    rc = milvus_run(link, &call, &reply, err);
-    if (rc)
-        return rc;
-    answer = reply.message;
-    is_there = answer->value;
-    milvus_reply_release(&reply);
-    if (!is_there)
+    if (rc == 0 && !is_there)
         return err_set(err, ERR_NOT_FOUND,
                        "Milvus at '%s' has no collection '%s'", link->authority,
                        link->url.collection);
-    return 0;
+    return rc;
 }
 
 /* Milvus drops what is not there without a word. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The grammar is that of Milvus's planparserv2/Plan.g4; the server undoes the
- * escapes as Go does (strconv.Unquote), where \u and four digits stand for a
- * control character. */
+/* The grammar is that of Milvus's planparserv2/Plan.g4, where a line may not
+ * end within quotes and any other character may stand for itself; the server
+ * undoes the escapes as Go does (strconv.Unquote). milvus-lite has a grammar of
+ * its own, which knows these escapes and no others that we would need. */
 #include "vectors/milvus_expr.h"
 
 #include <inttypes.h>
@@ -15,8 +16,8 @@ void milvus_expr_text(const char *value, struct buf *out)
         if (*p == '"' || *p == '\\') {
             buf_add_char(out, '\\');
             buf_add_char(out, *p);
-        } else if ((unsigned char)*p < 0x20 || *p == 0x7f) {
-            buf_printf(out, "\\u%04x", (unsigned)*p);
+        } else if (*p == '\n' || *p == '\r') {
+            buf_add_text(out, *p == '\n' ? "\\n" : "\\r");
         } else {
             buf_add_char(out, *p);
         }

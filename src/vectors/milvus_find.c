@@ -14,7 +14,6 @@
 #include "vectors/milvus_state.h"
 
 enum {
-    SESSION = 1, /* the consistency level that waits for a time */
     DSL_IS_EXPR = 1,
     FLOAT_VECTORS = 101, /* the type of a placeholder */
     ROW_TEXT_LEN = 1024, /* bytes of a row's texts, about */
@@ -24,14 +23,16 @@ enum {
 
 /* --- sending -------------------------------------------------------------- */
 
-/* A server that was started anew has its collections on disk only. */
+/* A server that was started anew has its collections on disk only, and one
+ * before 2.3.3 has no code to say so. */
 static int run_loaded(struct milvus_link *link, const struct milvus_call *call,
                       struct milvus_reply *out, struct err *err)
 {
     int rc = milvus_run(link, call, out, err);
 
     if (out->code != MILVUS_COLLECTION_NOT_LOADED &&
-        out->code != MILVUS_COLLECTION_NOT_WHOLLY_LOADED)
+        out->code != MILVUS_COLLECTION_NOT_WHOLLY_LOADED &&
+        out->code != MILVUS_UNEXPECTED)
         return rc;
     *err = (struct err){.code = ERR_OK};
     rc = milvus_load(link, err);
@@ -215,7 +216,7 @@ int milvus_search(struct milvus_link *link, const struct milvus_shape *shape,
     request.n_search_params = sizeof list / sizeof list[0];
     request.guarantee_timestamp = link->seen_time;
     request.nq = 1;
-    request.consistency_level = SESSION;
+    request.consistency_level = milvus_link_level(link);
     rc = run_loaded(link, &call, &reply, err);
     mem_free(packed);
     if (rc == 0)
@@ -249,7 +250,7 @@ static int query(struct milvus_link *link, const char *expr, int limit,
     request.output_fields = names;
     request.n_output_fields = name_count;
     request.guarantee_timestamp = link->seen_time;
-    request.consistency_level = SESSION;
+    request.consistency_level = milvus_link_level(link);
     if (limit > 0) {
         request.query_params = list;
         request.n_query_params = sizeof list / sizeof list[0];

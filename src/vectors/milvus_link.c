@@ -23,6 +23,9 @@ enum {
     GROWTH = 8,      /* and for each byte of a larger one */
     WORDS_MAX = 200,
     OLD_CODES = 1000000, /* added to codes of the enumeration of 2.2 */
+    GRPC_UNIMPLEMENTED = 12,
+    STRONG = 0,  /* consistency levels: all that was written, */
+    SESSION = 1, /* and what was until a time */
 };
 
 /* --- opening -------------------------------------------------------------- */
@@ -142,6 +145,23 @@ static const Milvus__Status *status_of(const struct milvus_call *call,
     return *(Milvus__Status *const *)((const char *)message + field->offset);
 }
 
+/* 2.3.0 has, and 2.3.1 partly, only the enumeration of 2.2. */
+static int code_of(const Milvus__Status *status)
+{
+    if (status->code != 0)
+        return status->code;
+    switch (status->error_code) {
+    case 1:
+        return MILVUS_UNEXPECTED;
+    case 4:
+        return MILVUS_COLLECTION_NOT_FOUND;
+    case 25:
+        return MILVUS_INDEX_NOT_FOUND;
+    default:
+        return OLD_CODES + status->error_code;
+    }
+}
+
 static enum err_code meaning_of(int code, bool is_retriable)
 {
     switch (code) {
@@ -172,7 +192,7 @@ static int status_fail(const struct milvus_link *link,
                        const struct milvus_call *call,
                        const Milvus__Status *status, struct err *err)
 {
-    int code = status->code != 0 ? status->code : status->error_code;
+    int said = status->code != 0 ? status->code : status->error_code;
     char words[WORDS_MAX];
     size_t i;
 
@@ -180,9 +200,9 @@ static int status_fail(const struct milvus_link *link,
     for (i = 0; words[i] != '\0'; i++)
         if ((unsigned char)words[i] < 0x20 || words[i] == 0x7f)
             words[i] = ' ';
-    return err_set(err, meaning_of(status->code, status->retriable),
+    return err_set(err, meaning_of(code_of(status), status->retriable),
                    "Milvus at '%s' refused %s with code %d: %s",
-                   link->authority, call->method, code, words);
+                   link->authority, call->method, said, words);
 }
 
 static int unpack(const struct milvus_link *link,
@@ -254,6 +274,7 @@ int milvus_run(struct milvus_link *link, const struct milvus_call *call,
         snprintf(path, sizeof path, SERVICE "%s", call->method);
         rc = grpc_run(link->grpc, &grpc_call, &answer, err);
         out->fate = answer.fate;
+        out->is_unknown_call = answer.status == GRPC_UNIMPLEMENTED;
         if (rc)
             rc = call_fail(call, err);
     }
@@ -271,8 +292,7 @@ int milvus_run(struct milvus_link *link, const struct milvus_call *call,
         return 0;
     rc = status_fail(link, call, status, err);
     assert(rc != 0);
-    out->code =
-        status->code != 0 ? status->code : OLD_CODES + status->error_code;
+    out->code = code_of(status);
     milvus_reply_release(out);
     return rc;
 }
@@ -300,11 +320,23 @@ int milvus_link_sync(struct milvus_link *link, struct err *err)
     const Milvus__AllocTimestampResponse *answer;
     int rc;
 
+    if (link->is_timeless)
+        return 0;
     rc = milvus_run(link, &call, &reply, err);
+    if (reply.is_unknown_call) {
+        *err = (struct err){.code = ERR_OK};
+        link->is_timeless = true;
+        return 0;
+    }
     if (rc)
         return rc;
     answer = reply.message;
     milvus_link_saw(link, answer->timestamp);
     milvus_reply_release(&reply);
     return 0;
+}
+
+int milvus_link_level(const struct milvus_link *link)
+{
+    return link->is_timeless ? STRONG : SESSION;
 }

@@ -16,12 +16,15 @@
 struct ProtobufCMessage;
 struct ProtobufCMessageDescriptor;
 
-/* Codes of the server that are acted upon. */
+/* Codes of the server that are acted upon. Those of versions that did not have
+ * them yet are brought to these, but for what had no code of its own: before
+ * 2.3.3 that a collection is not loaded is UNEXPECTED. */
 enum {
     MILVUS_COLLECTION_NOT_FOUND = 100,
     MILVUS_COLLECTION_NOT_LOADED = 101,
     MILVUS_COLLECTION_NOT_WHOLLY_LOADED = 103,
     MILVUS_INDEX_NOT_FOUND = 700,
+    MILVUS_UNEXPECTED = 65535,
 };
 
 struct milvus_link {
@@ -32,6 +35,8 @@ struct milvus_link {
     /* What this process has changed or was told of: reads wait for the server
      * to have come so far. */
     _Atomic uint64_t seen_time;
+    _Atomic bool is_timeless; /* it tells no times, as milvus-lite: reads ask
+                               * for the level that sees everything */
 };
 
 struct milvus_call {
@@ -42,8 +47,9 @@ struct milvus_call {
 };
 
 struct milvus_reply {
-    void *message; /* of the kind asked for; NULL on failure. Owned */
-    int code;      /* the server's, 0 for success */
+    void *message;        /* of the kind asked for; NULL on failure. Owned */
+    int code;             /* the server's, 0 for success */
+    bool is_unknown_call; /* the server has none of that name */
     enum grpc_fate fate;
     size_t memory_left; /* that unpacking may still take */
 };
@@ -67,5 +73,8 @@ void milvus_link_saw(struct milvus_link *link, uint64_t time);
 
 /* Reads from now on see what anybody has written before the call. */
 MUST_CHECK int milvus_link_sync(struct milvus_link *link, struct err *err);
+
+/* The consistency level of reads. */
+int milvus_link_level(const struct milvus_link *link);
 
 #endif

@@ -239,6 +239,38 @@ static int read_indexes(struct milvus_link *link, struct milvus_shape *shape,
     return rc;
 }
 
+int milvus_shape_find(struct milvus_link *link, bool *out_is_there,
+                      struct err *err)
+{
+    Milvus__CollectionRequest request = MILVUS__COLLECTION_REQUEST__INIT;
+    const struct milvus_call call = {.method = "HasCollection",
+                                     .request = &request.base,
+                                     .answer =
+                                         &milvus__bool_response__descriptor,
+                                     .is_repeatable = true};
+    const Milvus__BoolResponse *answer;
+    struct milvus_reply reply;
+    int rc;
+
+    request.collection_name = link->url.collection;
+    rc = milvus_run(link, &call, &reply, err);
+    if (rc)
+        return rc;
+    answer = reply.message;
+    *out_is_there = answer->value;
+    milvus_reply_release(&reply);
+    return 0;
+}
+
+/* 2.3.0 refuses to describe what is not there without a code for that. */
+static bool is_absent(struct milvus_link *link)
+{
+    struct err ignored = {0};
+    bool is_there = true;
+
+    return milvus_shape_find(link, &is_there, &ignored) == 0 && !is_there;
+}
+
 int milvus_shape_read(struct milvus_link *link, struct milvus_shape *out,
                       struct err *err)
 {
@@ -255,7 +287,8 @@ int milvus_shape_read(struct milvus_link *link, struct milvus_shape *out,
 
     request.collection_name = link->url.collection;
     rc = milvus_run(link, &call, &reply, err);
-    if (rc == ERR_NOT_FOUND) {
+    if (rc == ERR_NOT_FOUND ||
+        (reply.code == MILVUS_UNEXPECTED && is_absent(link))) {
         *err = (struct err){.code = ERR_OK};
         return err_set(err, ERR_NOT_FOUND,
                        "Milvus at '%s' has no collection '%s'", link->authority,

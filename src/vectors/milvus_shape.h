@@ -48,6 +48,10 @@ struct milvus_shape {
     int links, ef_construction, nlist;
 };
 
+/* Whether the server has the collection. */
+MUST_CHECK int milvus_shape_find(struct milvus_link *link, bool *out_is_there,
+                                 struct err *err);
+
 /* Asks the server. ERR_NOT_FOUND for no such collection; ERR_UNSUPPORTED for
  * one without a single float vector and an int64 primary key. */
 MUST_CHECK int milvus_shape_read(struct milvus_link *link,

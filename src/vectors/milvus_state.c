@@ -359,6 +359,10 @@ int milvus_is_healthy(struct milvus_link *link, struct err *err)
     int rc;
 
     rc = milvus_run(link, &call, &reply, err);
+    if (reply.is_unknown_call) {
+        *err = (struct err){.code = ERR_OK};
+        return 0;
+    }
     if (rc)
         return rc;
     answer = reply.message;
@@ -384,6 +388,11 @@ int milvus_version(struct milvus_link *link, char out[64], struct err *err)
     int rc;
 
     rc = milvus_run(link, &call, &reply, err);
+    if (reply.is_unknown_call) {
+        *err = (struct err){.code = ERR_OK};
+        out[0] = '\0';
+        return 0;
+    }
     if (rc)
         return rc;
     answer = reply.message;

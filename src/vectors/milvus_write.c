@@ -335,6 +335,27 @@ static int take_result(struct milvus_link *link,
     return 0;
 }
 
+/* Codes of calls that were refused at the door. With any other the rows may
+ * have been taken, wholly or partly, before it failed: so a call whose time
+ * runs out at the server is answered, while it goes on there. */
+static bool is_refusal(int code)
+{
+    static const int refusals[] = {
+        3,    4,
+        7,    8,
+        9,          /* no room, or too many calls */
+        1100,       /* a wrong parameter */
+        1400, 1401, /* no privilege */
+        800,  MILVUS_COLLECTION_NOT_FOUND,
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+        if (refusals[i] == code)
+            return true;
+    return false;
+}
+
 static int send_columns(struct milvus_link *link,
                         const struct milvus_shape *shape,
                         struct columns *columns, int count, bool is_upsert,
@@ -355,6 +376,9 @@ static int send_columns(struct milvus_link *link,
     request.num_rows = (uint32_t)count;
     rc = milvus_run(link, &call, &reply, err);
     *out_fate = reply.fate;
+    if (rc && reply.fate == GRPC_ANSWERED && !reply.is_unknown_call &&
+        !is_refusal(reply.code))
+        *out_fate = GRPC_PERHAPS;
     if (rc == 0) {
         rc = take_result(link, shape, reply.message, count, ids, err);
         if (rc)

@@ -446,6 +446,25 @@ static int milvus_get(void *self, int64_t id, struct arena *arena,
     return 0;
 }
 
+/* Pages begin behind -1 (vecstore.h). Rows that others gave an id below 0 have
+ * no place on them, and are not left out without a word. */
+static int refuse_below_zero(struct milvus_store *store,
+                             const struct milvus_shape *shape, struct err *err)
+{
+    char expr[MILVUS_NAME_MAX + 32];
+    int64_t count = 0;
+    int rc;
+
+    snprintf(expr, sizeof expr, "%s < 0", shape->id);
+    rc = milvus_count(&store->link, expr, &count, err);
+    if (rc == 0 && count > 0)
+        rc = err_set(err, ERR_UNSUPPORTED,
+                     "collection '%s' has %" PRId64 " entries with ids below "
+                     "0, which cannot be listed",
+                     store->link.url.collection, count);
+    return rc;
+}
+
 static int milvus_list(void *self, int64_t after, int max, struct arena *arena,
                        struct vec_hits *out, float *out_vectors,
                        struct err *err)
@@ -453,8 +472,13 @@ static int milvus_list(void *self, int64_t after, int max, struct arena *arena,
     struct milvus_store *store = self;
     struct milvus_shape shape;
     char expr[MILVUS_NAME_MAX + 32];
+    int rc = 0;
 
     shape_of(store, &shape);
+    if (after < 0)
+        rc = refuse_below_zero(store, &shape, err);
+    if (rc)
+        return rc;
     snprintf(expr, sizeof expr, "%s > %" PRId64, shape.id, after);
     return milvus_query_rows(&store->link, &shape, expr, max, arena, out,
                              out_vectors, err);

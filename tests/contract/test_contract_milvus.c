@@ -264,6 +264,35 @@ TEST(milvus_refuses_to_open_what_is_not_as_asked_for)
     room_end(&room);
 }
 
+/* Other programs may give any id. */
+TEST(milvus_lists_no_collection_of_which_it_would_leave_something_out)
+{
+    float vector[MILVUS_DIM] = {1};
+    struct vec_entry entries[2] = {{.id = 5, .vector = vector},
+                                   {.id = -5, .vector = vector}};
+    struct milvus_room room;
+    struct vec_hits hits;
+    struct vec_hit hit;
+    struct err err = {0};
+
+    room_init(&room, milvus_server());
+    room_open(&room, MILVUS_DIM);
+    room_put(&room, entries, 1, false, NULL);
+    CHECK_OK(
+        vecstore_milvus.list(room.store, -1, 10, room.arena, &hits, NULL, &err),
+        err);
+    CHECK_INT(hits.count, 1);
+    room_put(&room, entries + 1, 1, false, NULL);
+    CHECK_ERR(
+        vecstore_milvus.list(room.store, -1, 10, room.arena, &hits, NULL, &err),
+        ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "1 entries with ids below 0");
+    err = (struct err){0};
+    CHECK_OK(vecstore_milvus.get(room.store, -5, room.arena, &hit, NULL, &err),
+             err);
+    room_end(&room);
+}
+
 /* --- texts ---------------------------------------------------------------- */
 
 static const char *const hostile[] = {

@@ -124,7 +124,8 @@ static void ask(struct milvus_link *link)
 
 /* --- texts ---------------------------------------------------------------- */
 
-/* No quote inside ends the value. */
+/* No quote inside ends the value, and no end of a line, which may not be
+ * there. */
 static void quote(const char *text)
 {
     struct buf out;
@@ -134,7 +135,7 @@ static void quote(const char *text)
     milvus_expr_text(text, &out);
     assert(out.len >= 2 && out.data[0] == '"');
     for (i = 1; out.data[i] != '"'; i++) {
-        assert((unsigned char)out.data[i] >= 0x20);
+        assert(out.data[i] != '\n' && out.data[i] != '\r');
         if (out.data[i] == '\\')
             i++;
     }

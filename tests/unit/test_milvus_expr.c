@@ -29,7 +29,7 @@ TEST(milvus_expr_quotes_what_would_end_a_text)
     CHECK_TEXT(quoted("a\"b"), "\"a\\\"b\"");
     CHECK_TEXT(quoted("a\\"), "\"a\\\\\"");
     CHECK_TEXT(quoted("\\\""), "\"\\\\\\\"\"");
-    CHECK_TEXT(quoted("a\nb\x01\x7f"), "\"a\\u000ab\\u0001\\u007f\"");
+    CHECK_TEXT(quoted("a\nb\r\x01\x7f"), "\"a\\nb\\r\x01\x7f\"");
     CHECK_TEXT(quoted("\xc3\xa9'"), "\"\xc3\xa9'\"");
     buf_release(&out);
 }
