@@ -11,13 +11,12 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "models/last_failure.h"
+#include "models/live_set.h"
 #include "models/shelf.h"
 #include "obs/metrics.h"
 
 enum {
-    /* After a server could not be reached, the next ones who search are told
-     * so at once for this long. */
-    RETRY_US = 1000000,
     /* What is known of an index on another machine may be this old. */
     INFO_AGE_MAX_US = 2000000,
 };
@@ -34,14 +33,13 @@ struct collection {
     enum vecindex_type type; /* that ours becomes when it is written */
     int nprobe, ef_search;   /* of a search of ours; 0: the index's own */
     double timeout_s;        /* of a remote one */
+    struct live_set *set;    /* owned; ours, as searches use it */
 
-    pthread_mutex_t mutex;  /* guards what follows */
-    struct vecstore *store; /* NULL until it is there; then stays */
-    struct shelf *shelf;    /* the same for a foreign file */
-    struct err failure;     /* of the last try to open a remote one */
-    int64_t failed_us;      /* when that was; 0: never */
-    struct vec_info known;  /* of a remote one */
-    int64_t known_us;       /* when that was learnt */
+    pthread_mutex_t mutex; /* guards what follows */
+    struct shelf *shelf;   /* NULL until the foreign file is there; stays */
+    struct last_failure failure; /* to open that */
+    struct vec_info known;       /* of a remote one */
+    int64_t known_us;            /* when that was learnt */
 };
 
 /* The file that is named, else the one that came with the model, else our
@@ -105,10 +103,23 @@ static int chosen(const char *name, int64_t value, int max)
     return value > max ? max : (int)value;
 }
 
+/* Vectors of two networks cannot be compared, even of equal length. */
+static struct vec_options own_options(const struct collection *collection,
+                                      const struct vec_options *options)
+{
+    struct vec_options own = *options;
+
+    own.dim = collection->dim;
+    own.model = collection->model;
+    own.timeout_s = collection->timeout_s;
+    return own;
+}
+
 int collection_new(const struct config *config, const struct bundle *bundle,
                    const char *path, struct collection **out, struct err *err)
 {
     struct collection *collection = mem_new(sizeof *collection);
+    struct vec_options searching;
     int rc;
 
     rc = find_path(config, bundle, path, collection->where, err);
@@ -130,6 +141,8 @@ int collection_new(const struct config *config, const struct bundle *bundle,
         chosen("FAISS_NPROBE", config->nprobe, VECINDEX_NPROBE_MAX);
     collection->ef_search =
         chosen("HNSW_EF_SEARCH", config->ef_search, VECINDEX_EF_MAX);
+    searching = own_options(collection, &(struct vec_options){0});
+    collection->set = live_set_new(collection->where, &searching);
     pthread_mutex_init(&collection->mutex, NULL);
     *out = collection;
     return 0;
@@ -139,7 +152,7 @@ void collection_free(struct collection *collection)
 {
     if (collection == NULL)
         return;
-    vecstore_close(collection->store);
+    live_set_free(collection->set);
     shelf_close(collection->shelf);
     pthread_mutex_destroy(&collection->mutex);
     mem_free(collection);
@@ -157,63 +170,22 @@ bool collection_is_foreign(const struct collection *collection)
 
 /* --- ours ----------------------------------------------------------------- */
 
-/* Vectors of two networks cannot be compared, even of equal length. */
+/* The index, up to date, or NULL in *out when there is none yet. */
+static int get_store(struct collection *collection, struct live_store **out,
+                     struct err *err)
+{
+    *out = NULL;
+    return collection->dim == 0 ? 0
+                                : live_set_acquire(collection->set, out, err);
+}
+
 static int open_store(const struct collection *collection, enum vec_mode mode,
                       const struct vec_options *options, struct vecstore **out,
                       struct err *err)
 {
-    struct vec_options own = *options;
+    struct vec_options own = own_options(collection, options);
 
-    own.dim = collection->dim;
-    own.model = collection->model;
-    own.timeout_s = collection->timeout_s;
     return vecstore_open(collection->where, mode, &own, out, err);
-}
-
-/* With the mutex held. A server that is away costs its callers the timeout
- * once, not each of them one after the other. */
-static int try_open(struct collection *collection, struct err *err)
-{
-    const struct vec_options as_it_is = {0};
-    int64_t now_us = clock_us();
-    int rc;
-
-    if (collection->is_remote && collection->failed_us != 0 &&
-        now_us - collection->failed_us < RETRY_US) {
-        *err = collection->failure;
-        return err->code;
-    }
-    rc = open_store(collection, VEC_READ, &as_it_is, &collection->store, err);
-    if (rc) {
-        collection->failure = *err;
-        collection->failed_us = clock_us();
-    }
-    return rc;
-}
-
-/* The index, up to date, or NULL in *out when there is none yet. */
-static int get_store(struct collection *collection, struct vecstore **out,
-                     struct err *err)
-{
-    struct err open_err = {0};
-    int rc = 0;
-
-    *out = NULL;
-    if (collection->dim == 0)
-        return 0;
-    pthread_mutex_lock(&collection->mutex);
-    if (collection->store == NULL)
-        rc = try_open(collection, &open_err);
-    *out = collection->store;
-    pthread_mutex_unlock(&collection->mutex);
-    /* Absent, or its first writer has not finished the header. */
-    if (rc == ERR_NOT_FOUND)
-        return 0;
-    if (rc)
-        *err = open_err;
-    if (rc || *out == NULL)
-        return rc;
-    return vecstore_refresh(*out, err);
 }
 
 /* What there is to say of the index. A search must not wait for another
@@ -247,14 +219,15 @@ static int get_info(struct collection *collection, struct vecstore *store,
 static int own_info(struct collection *collection, struct collection_info *out,
                     struct err *err)
 {
-    struct vecstore *store = NULL;
+    struct live_store *live = NULL;
     struct vec_info info;
     int rc;
 
-    rc = get_store(collection, &store, err);
-    if (rc || store == NULL)
+    rc = get_store(collection, &live, err);
+    if (rc || live == NULL)
         return rc;
-    rc = get_info(collection, store, true, &info, err);
+    rc = get_info(collection, live->store, true, &info, err);
+    live_set_release(collection->set, live);
     if (rc)
         return rc;
     *out = (struct collection_info){
@@ -305,17 +278,18 @@ static int search_own(struct collection *collection, const float *query,
                                .nprobe = collection->nprobe,
                                .ef_search = collection->ef_search};
     struct neighbour *found = NULL;
-    struct vecstore *store = NULL;
+    struct live_store *live = NULL;
     struct vec_hits hits;
     struct vec_info info;
     int i, rc;
 
-    rc = get_store(collection, &store, err);
-    if (rc || store == NULL)
+    rc = get_store(collection, &live, err);
+    if (rc || live == NULL)
         return rc;
-    rc = get_info(collection, store, false, &info, err);
+    rc = get_info(collection, live->store, false, &info, err);
     if (rc == 0)
-        rc = vecstore_search(store, &wanted, arena, &hits, err);
+        rc = vecstore_search(live->store, &wanted, arena, &hits, err);
+    live_set_release(collection->set, live);
     if (rc)
         return rc;
     found = arena_try(arena, (size_t)hits.count, sizeof *found);
@@ -331,19 +305,34 @@ static int search_own(struct collection *collection, const float *query,
 
 /* --- foreign -------------------------------------------------------------- */
 
+/* With the mutex held. */
+static int try_shelf(struct collection *collection,
+                     const struct file_state *state, struct err *err)
+{
+    int rc = last_failure_tell(&collection->failure, state, err);
+
+    if (rc)
+        return rc;
+    rc = shelf_open(collection->where, &collection->foreign_options,
+                    collection->dim, &collection->shelf, err);
+    if (rc)
+        last_failure_set(&collection->failure, state, err);
+    return rc;
+}
+
 /* The foreign index, or NULL in *out when there is no file yet. */
 static int get_shelf(struct collection *collection, struct shelf **out,
                      struct err *err)
 {
+    const struct file_state state = file_state_get(collection->where);
     int rc = 0;
 
     *out = NULL;
     if (collection->dim == 0)
         return 0;
     pthread_mutex_lock(&collection->mutex);
-    if (collection->shelf == NULL && file_exists(collection->where))
-        rc = shelf_open(collection->where, &collection->foreign_options,
-                        collection->dim, &collection->shelf, err);
+    if (collection->shelf == NULL && state.inode != 0)
+        rc = try_shelf(collection, &state, err);
     *out = collection->shelf;
     pthread_mutex_unlock(&collection->mutex);
     return rc;
