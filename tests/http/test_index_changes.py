@@ -47,3 +47,58 @@ def test_an_image_that_moved_is_found_where_it_is(serve, room, clothing,
         (room.work / name).write_bytes(photos[0].read_bytes())
         change(room, "add", room.work / name)
         assert found(server, vector)[0]["nome"] == name
+
+
+def remove(room):
+    for path in room.data.glob("index.olho*"):
+        path.unlink()
+
+
+def test_an_index_that_is_made_anew_with_another_metric_is_searched(
+        serve, room, clothing, photos):
+    change(room, "add", *clothing[:3])
+    server = serve(room=room)
+    vector = server.classify(photos[0]).json()["embedding"]
+    assert len(found(server, vector)) == 3
+    remove(room)
+    assert len(found(server, vector)) == 3
+    change(room, "add", *clothing[:5], "--metric", "IP", "--type", "hnsw")
+    assert len(found(server, vector)) == 5
+    assert server.get("/api/model/status").json()["faiss_index_size"] == 5
+
+
+def test_an_index_that_does_not_fit_is_named_until_it_does(
+        serve, room, clothing, photos):
+    change(room, "add", *clothing[:3])
+    server = serve(room=room)
+    vector = server.classify(photos[0]).json()["embedding"]
+    assert len(found(server, vector)) == 3
+    kept = (room.data / "index.olho").read_bytes()
+    remove(room)
+    (room.work / "rows.jsonl").write_text('{"vector": [1, 2, 3]}\n')
+    change(room, "add", room.work / "rows.jsonl", "--collection",
+           room.data / "index.olho")
+    reply = server.post(SIMILARITY, json={"embedding": vector, "k": 100,
+                                          "threshold": 0})
+    assert reply.status_code == 409
+    assert "vectors of 3 floats; not 1280" in reply.text
+    remove(room)
+    (room.data / "index.olho").write_bytes(kept)
+    assert len(found(server, vector)) == 3
+
+
+def test_a_damaged_index_is_searched_as_soon_as_it_is_mended(
+        serve, room, clothing, photos):
+    server = serve(room=room)
+    vector = server.classify(photos[0]).json()["embedding"]
+    change(room, "add", *clothing[:3])
+    path = room.data / "index.olho"
+    whole = path.read_bytes()
+    path.write_bytes(b"X" + whole[1:])
+    for _ in range(3):
+        reply = server.post(SIMILARITY, json={"embedding": vector, "k": 100,
+                                              "threshold": 0})
+        assert reply.status_code == 500, reply.text
+    path.unlink()
+    path.write_bytes(whole)
+    assert len(found(server, vector)) == 3
