@@ -299,6 +299,20 @@ static bool flush(struct grpc_connection *connection,
     return true;
 }
 
+/* Sends all that nghttp2 has and the socket takes. What did not fit into the
+ * buffer at once is asked for again: a server that has room for the rest has no
+ * reason to say anything meanwhile. */
+static bool send_all(struct grpc_connection *connection,
+                     struct grpc_exchange *exchange)
+{
+    do {
+        if (!collect(connection) || !flush(connection, exchange))
+            return false;
+    } while (connection->out_len > 0 &&
+             connection->out_at == connection->out_len);
+    return true;
+}
+
 /* Reads what has come. False when the connection is at its end, or what came
  * is no HTTP/2. */
 static bool receive(struct grpc_connection *connection)
@@ -322,8 +336,7 @@ static bool receive(struct grpc_connection *connection)
 /* Whether a connection that was idle can take a call. */
 bool grpc_connection_is_usable(struct grpc_connection *connection)
 {
-    if (!receive(connection) || !collect(connection) ||
-        !flush(connection, NULL))
+    if (!receive(connection) || !send_all(connection, NULL))
         return false;
     return nghttp2_session_check_request_allowed(connection->session) != 0;
 }
@@ -399,7 +412,7 @@ int grpc_exchange_run(struct grpc_connection *connection,
 
     rc = submit(connection, exchange);
     while (rc == 0 && !exchange->is_closed) {
-        if (!collect(connection) || !flush(connection, exchange))
+        if (!send_all(connection, exchange))
             return grpc_exchange_cut(exchange);
         wanted = POLLIN;
         if (connection->out_at < connection->out_len)

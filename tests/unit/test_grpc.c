@@ -54,6 +54,43 @@ TEST(grpc_sends_messages_larger_than_any_window)
     fake_stop();
 }
 
+/* Says nothing before it has the whole request, which fits into the window
+ * that every connection begins with. */
+static void serve_silently(int fd, int nth)
+{
+    static uint8_t data[1 << 15];
+    uint8_t head[9];
+    size_t len;
+
+    (void)nth;
+    if (!h2_read_all(fd, data, sizeof "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" - 1))
+        return;
+    do {
+        if (!h2_read_all(fd, head, sizeof head))
+            return;
+        len = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+        if (len > sizeof data || !h2_read_all(fd, data, len))
+            return;
+    } while (head[3] != H2_DATA || (head[4] & H2_END_STREAM) == 0);
+    h2_send_frame(fd, H2_SETTINGS, 0, 0, NULL, 0);
+    h2_answer(fd, head[8]);
+    (void)h2_await_request(fd);
+}
+
+TEST(grpc_sends_all_that_the_window_has_room_for_without_being_told)
+{
+    enum { LEN = 60000 };
+    struct grpc *grpc = h2_client(fake_start(serve_silently));
+    uint8_t *message = mem_new(LEN);
+    struct grpc_call call = h2_call;
+
+    call.message = (struct bytes){message, LEN};
+    h2_check_answered(grpc, &call);
+    mem_free(message);
+    grpc_free(grpc);
+    fake_stop();
+}
+
 static void *call_often(void *user)
 {
     int i;
