@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real servers that tests may kill: PostgreSQL, MariaDB, Redis and S3, each on
-127.0.0.1 with a free port and a folder of its own; and Milvus, for processes
-that leave_network has taken to where nothing but 127.0.0.1 is.
+127.0.0.1 with a free port and a folder of its own; milvus-lite as they; and
+Milvus, for processes that leave_network has taken to where nothing but
+127.0.0.1 is.
 
     with Service("postgres") as postgres:
         room.run("store", "migrate", env={"DATABASE_URL": postgres.url})
@@ -30,6 +31,8 @@ import urllib.parse
 
 SERVICES = pathlib.Path(__file__).resolve().parent / "services"
 NAMES = ("postgres", "mariadb", "redis", "s3")
+# Of one layer of the tests only.
+EXTRA = ("milvus-lite",)
 # These listen on every interface, whatever they are told.
 ALONE = ("milvus",)
 SLOW = float(os.environ.get("OLHO_TEST_SLOW", "1"))
@@ -104,6 +107,10 @@ def answers(name, port):
         if name == "milvus":
             return b'"code":200' in reply_of(
                 port, b"GET /v1/vector/collections HTTP/1.0\r\n\r\n")
+        if name == "milvus-lite":
+            hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            settings = b"\0\0\0\4\0\0\0\0\0"
+            return exchange(port, hello + settings)[3:4] == b"\4"
         return exchange(port, b"GET / HTTP/1.0\r\n\r\n")[:5] == b"HTTP/"
     except OSError:
         return False
@@ -134,7 +141,7 @@ class Service:
     """One server. Not started until start() or `with`."""
 
     def __init__(self, name):
-        assert name in NAMES + ALONE, f"no service {name}"
+        assert name in NAMES + EXTRA + ALONE, f"no service {name}"
         self.name = name
         self.port = free_port()
         # Not under a folder of the test's: a server that gives up being root
@@ -228,9 +235,9 @@ class Service:
 
     def environment(self):
         """What tells `olho-test contract` where it is."""
+        if self.name in ("milvus", "milvus-lite"):
+            return {"OLHO_TEST_MILVUS": f"127.0.0.1:{self.port}"}
         key = f"OLHO_TEST_{self.name.upper()}"
-        if self.name == "milvus":
-            return {key: f"127.0.0.1:{self.port}"}
         if self.name != "s3":
             return {key: self.url}
         parts = urllib.parse.urlsplit(self.url)

@@ -36,12 +36,13 @@ TEST(milvus_keeps_many_through_settling_replacing_and_removing)
     room_put(&room, many->entries, MILVUS_MANY - 500, false, many->ids);
     CHECK_OK(vecstore_milvus.settle(room.store, note_progress, &looks, &err),
              err);
-    CHECK(looks > 0);
     room_put(&room, many->entries + MILVUS_MANY - 500, 500, false,
              many->ids + MILVUS_MANY - 500);
     room_read_all(&room, many, MILVUS_MANY);
     CHECK_OK(vecstore_milvus.info(room.store, &info, &err), err);
     CHECK_INT(info.count, MILVUS_MANY);
+    /* milvus-lite has settled as soon as it is asked. */
+    CHECK(looks > 0 || strncmp(info.version, "milvus_lite", 11) == 0);
 
     CHECK_ERR(vecstore_milvus.write(room.store, many->entries + 5, 1, false,
                                     NULL, &err),
