@@ -246,8 +246,15 @@ static int pack(const struct milvus_link *link, const struct milvus_call *call,
 }
 
 /* Whom the server does not let in is olho, not who asked olho. */
-static int call_fail(const struct milvus_call *call, struct err *err)
+static int call_fail(const struct milvus_link *link,
+                     const struct milvus_call *call, bool is_unknown,
+                     struct err *err)
 {
+    if (is_unknown) {
+        *err = (struct err){.code = ERR_OK};
+        return err_set(err, ERR_UNSUPPORTED, "Milvus at '%s' has no call %s",
+                       link->authority, call->method);
+    }
     if (err->code == ERR_UNAUTHORIZED || err->code == ERR_FORBIDDEN)
         err->code = ERR_UNAVAILABLE;
     return err_wrap(err, "%s at Milvus", call->method);
@@ -276,7 +283,7 @@ int milvus_run(struct milvus_link *link, const struct milvus_call *call,
         out->fate = answer.fate;
         out->is_unknown_call = answer.status == GRPC_UNIMPLEMENTED;
         if (rc)
-            rc = call_fail(call, err);
+            rc = call_fail(link, call, out->is_unknown_call, err);
     }
     mem_free((void *)(uintptr_t)packed.data);
     if (rc == 0) {

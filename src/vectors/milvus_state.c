@@ -390,7 +390,7 @@ int milvus_version(struct milvus_link *link, char out[64], struct err *err)
     rc = milvus_run(link, &call, &reply, err);
     if (reply.is_unknown_call) {
         *err = (struct err){.code = ERR_OK};
-        out[0] = '\0';
+        snprintf(out, 64, "unknown");
         return 0;
     }
     if (rc)

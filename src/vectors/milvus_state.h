@@ -39,7 +39,7 @@ MUST_CHECK int milvus_compact(struct milvus_link *link, int64_t collection_id,
                               struct err *err);
 
 /* A server that has no such call, as milvus-lite of 2.4 and 2.5, is taken for
- * healthy; its version is "". */
+ * healthy; its version is "unknown". */
 MUST_CHECK int milvus_is_healthy(struct milvus_link *link, struct err *err);
 MUST_CHECK int milvus_version(struct milvus_link *link, char out[64],
                               struct err *err);

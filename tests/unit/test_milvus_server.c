@@ -183,8 +183,19 @@ TEST(milvus_that_tells_neither_version_nor_health_is_taken_as_it_is)
     struct err err = {0};
 
     CHECK_OK(milvus_version(&link, version, &err), err);
-    CHECK_TEXT(version, "");
+    CHECK_TEXT(version, "unknown");
     CHECK_OK(milvus_is_healthy(&link, &err), err);
+    end(&link);
+}
+
+TEST(milvus_that_has_no_call_for_what_was_asked_is_said_to_have_none)
+{
+    const struct saying list[] = {{NULL, UNIMPLEMENTED}};
+    struct milvus_link link = begin(list, 1);
+    struct err err = {0};
+
+    CHECK_ERR(milvus_compact(&link, 5, NULL, &err), ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "has no call ManualCompaction");
     end(&link);
 }
 
