@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A search takes a view of the engine and waits for nobody. It is exact when
- * that is asked for, when there is no index, or when so few rows can match that
- * looking at all of them is quicker; else the index finds candidates among the
+ * that is asked for, when there is no index, or when looking at all rows that
+ * can match is quicker; else the index finds candidates among the
  * rows that it covers, and the rest is scanned. The radius cuts what was
  * found. */
 #include <math.h>
@@ -14,7 +14,13 @@
 enum {
     TRIES_MAX = 8,
     MORE_MAX = 8,     /* looks at what came meanwhile */
+    TIE_STEP = 16,    /* times the room when a tie goes on */
     GATHER_LEN = 512, /* rows whose distances are taken at once */
+    /* A walk as broad as this looks, for each of its breadth, at more rows than
+     * that, one here and one there: looking at as many beside each other takes
+     * less time. Measured at 512 values: 2.9 us against 0.4. */
+    BROAD_MIN = 256,
+    BROAD_ROWS = 16,
 };
 
 struct search {
@@ -288,6 +294,13 @@ static int search_lists(struct search *search, struct err *err)
     return rc ? rc : scan(search, query.end, search->limit, err);
 }
 
+static bool is_walk_broad(const struct search *search)
+{
+    int ef = breadth(search);
+
+    return ef >= BROAD_MIN && search->match_count <= (int64_t)BROAD_ROWS * ef;
+}
+
 /* Whether looking at all rows that match is the thing to do. */
 static bool is_scan_best(const struct search *search)
 {
@@ -295,6 +308,7 @@ static bool is_scan_best(const struct search *search)
 
     return search->query->is_exact ||
            (index->graph == NULL && index->lists == NULL) ||
+           (index->graph != NULL && is_walk_broad(search)) ||
            (search->wanted != NULL && search->match_count <= VECINDEX_FLAT_MAX);
 }
 
@@ -354,7 +368,7 @@ static int resolve_ties(struct search *search, struct err *err)
         if (hits[search->nearest.count - 1].distance >
             hits[enough - 1].distance)
             break;
-        k = at_most(2 * k, search->match_count);
+        k = at_most(TIE_STEP * k, search->match_count);
         mem_free(search->nearest.hits);
         search->nearest.hits = NULL;
         rc = make_room(search, k, err);
