@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from statistics import median
@@ -87,11 +84,9 @@ def versions() -> str:
     return ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES)
 
 
-def section(results: list, args: argparse.Namespace) -> str:
-    command = shlex.join(["bench/vectors/run", *sys.argv[1:]])
-    parts = [
-        f"`{command}`, {datetime.date.today()}; {processor()}, "
-        f"{len(os.sched_getaffinity(0))} cores; {versions()}.",
+def section(results: list, commands: list[str], args: argparse.Namespace) -> str:
+    machine = f"{processor()}, {len(os.sched_getaffinity(0))} cores"
+    how = (
         "Unit rows, inner product, k = 10, one query at a time; `random` "
         "directions, and `clustered`: 500 centres and noise of length 0.3. "
         f"Each figure is the median of {args.rounds} rounds that alternate "
@@ -104,10 +99,15 @@ def section(results: list, args: argparse.Namespace) -> str:
         "Python takes on an index of one row is taken off the others' times. "
         "MB is what the process's anonymous memory (RssAnon) grew by when the "
         "index was built first; olho's rows themselves are in its file, which "
-        "is mapped (the page cache), and its build writes and syncs them.",
+        "is mapped (the page cache), and its build writes and syncs them."
+    )
+    parts = [
+        f"{machine}; {versions()}. By:",
+        "\n".join(f"- {command}" for command in commands),
+        how,
     ]
-    cases = list(dict.fromkeys((r.set_name, r.count, r.dim) for r in results))
-    for name, count, dim in cases:
+    cases = {(r.count, r.dim, r.set_name) for r in results}
+    for count, dim, name in sorted(cases):
         of_case = [
             r for r in results if (r.set_name, r.count, r.dim) == (name, count, dim)
         ]

@@ -178,8 +178,9 @@ MUST_CHECK int vecstore_drop(const char *where,
 void vecstore_close(struct vecstore *store);
 
 /* Add: an id or key that is there is ERR_CONFLICT. Upsert: it replaces that
- * entry. All `count` (1..VEC_BATCH_MAX) entries or none, durable on return;
- * ids that the store gave are in out_ids (count; NULL: not wanted). What is
+ * entry. All `count` (1..VEC_BATCH_MAX) entries or none, durable on return (of
+ * a server that fails midway the error says what is stored); ids that the store
+ * gave are in out_ids (count; NULL: not wanted). What is
  * wrong with an entry (dim, NaN, infinities, longer than 3e18, zero with
  * cosine, texts too long, the same id or key twice): ERR_INVALID naming its
  * number. ERR_IO when the disk is full: nothing is there, and the store works
