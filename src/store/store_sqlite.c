@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "store/store_ops.h"
 
-enum { STATEMENTS_MAX = 32, STEPS_BETWEEN_CHECKS = 10000 };
+enum { STATEMENTS_MAX = 32, STEPS_BETWEEN_CHECKS = 10000, WAL_RETRY_MS = 5 };
 
 struct sqlite_link {
     struct store_link link;
@@ -136,6 +136,23 @@ static int open_file(struct sqlite_link *sqlite, bool is_first, struct err *err)
     return 0;
 }
 
+/* Of several that do this to a new file at once each may wait for the others,
+ * so that SQLite turns one away without waiting for the busy timeout; a little
+ * later it finds it done. */
+static int use_wal(struct sqlite_link *sqlite, struct err *err)
+{
+    for (;;) {
+        int rc = store_run_once(&sqlite->link, "PRAGMA journal_mode = WAL",
+                                NULL, NULL, err);
+
+        if (rc == 0 || (sqlite3_errcode(sqlite->db) & 0xff) != SQLITE_BUSY ||
+            clock_us() >= sqlite->link.deadline_us)
+            return rc;
+        *err = (struct err){0};
+        sqlite3_sleep(WAL_RETRY_MS);
+    }
+}
+
 static int set_up(struct sqlite_link *sqlite, struct err *err)
 {
     struct store_link *link = &sqlite->link;
@@ -146,7 +163,7 @@ static int set_up(struct sqlite_link *sqlite, struct err *err)
     sqlite3_progress_handler(sqlite->db, STEPS_BETWEEN_CHECKS, is_late, link);
     rc = store_run_once(link, "PRAGMA foreign_keys = ON", NULL, NULL, err);
     if (rc == 0 && !is_read_only)
-        rc = store_run_once(link, "PRAGMA journal_mode = WAL", NULL, NULL, err);
+        rc = use_wal(sqlite, err);
     if (rc == 0 && !is_read_only)
         rc = store_run_once(link, "PRAGMA synchronous = NORMAL", NULL, NULL,
                             err);
