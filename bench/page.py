@@ -8,8 +8,9 @@ import re
 
 STEPS = "The ten steps of one request"
 VECTORS = "Vectors beside other libraries"
+MILVUS = "The vector engine beside Milvus"  # by hand
 # All but those of bench/run, which writes the page anew.
-OTHERS = (STEPS, VECTORS)
+OTHERS = (STEPS, VECTORS, MILVUS)
 
 
 def find_section(page: str, title: str) -> str:
