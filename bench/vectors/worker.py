@@ -144,8 +144,8 @@ class Competitor:
     def __init__(self, library: str, rows_path: str, queries: str) -> None:
         self.rows = np.load(rows_path, mmap_mode="r")
         self.queries = np.ascontiguousarray(np.load(queries))
-        self.library = LIBRARIES[library]
-        self.tiny = self.library(self.rows)
+        self.product = LIBRARIES[library]
+        self.tiny = self.product(self.rows)
 
     def build(self, words: list[str]) -> dict:
         kind, variant, o = words[1], words[2], options_of(words[3:])
@@ -153,7 +153,7 @@ class Competitor:
         self.tiny.build(kind, variant, one, o)
         self.main = None
         gc.collect()
-        self.main = self.library(self.rows)
+        self.main = self.product(self.rows)
         # The file is in memory before its rows are counted on.
         self.rows[:: max(len(self.rows) // 1000, 1)].sum()
         anonymous = resident_kb("RssAnon")

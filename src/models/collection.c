@@ -305,18 +305,21 @@ static int search_own(struct collection *collection, const float *query,
 
 /* --- foreign -------------------------------------------------------------- */
 
-/* With the mutex held. */
-static int try_shelf(struct collection *collection,
-                     const struct file_state *state, struct err *err)
+/* With the mutex held. Leaves it NULL when there is no file yet. */
+static int try_shelf(struct collection *collection, struct err *err)
 {
-    int rc = last_failure_tell(&collection->failure, state, err);
+    const struct file_state state = file_state_get(collection->where);
+    int rc;
 
+    if (state.inode == 0)
+        return 0;
+    rc = last_failure_tell(&collection->failure, &state, err);
     if (rc)
         return rc;
     rc = shelf_open(collection->where, &collection->foreign_options,
                     collection->dim, &collection->shelf, err);
     if (rc)
-        last_failure_set(&collection->failure, state, err);
+        last_failure_set(&collection->failure, &state, err);
     return rc;
 }
 
@@ -324,15 +327,14 @@ static int try_shelf(struct collection *collection,
 static int get_shelf(struct collection *collection, struct shelf **out,
                      struct err *err)
 {
-    const struct file_state state = file_state_get(collection->where);
     int rc = 0;
 
     *out = NULL;
     if (collection->dim == 0)
         return 0;
     pthread_mutex_lock(&collection->mutex);
-    if (collection->shelf == NULL && state.inode != 0)
-        rc = try_shelf(collection, &state, err);
+    if (collection->shelf == NULL)
+        rc = try_shelf(collection, err);
     *out = collection->shelf;
     pthread_mutex_unlock(&collection->mutex);
     return rc;

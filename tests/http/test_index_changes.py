@@ -49,6 +49,15 @@ def test_an_image_that_moved_is_found_where_it_is(serve, room, clothing,
         assert found(server, vector)[0]["nome"] == name
 
 
+def serve_three(serve, room, clothing, photos):
+    """A service that has found three images, and what it looked for."""
+    change(room, "add", *clothing[:3])
+    server = serve(room=room)
+    vector = server.classify(photos[0]).json()["embedding"]
+    assert len(found(server, vector)) == 3
+    return server, vector
+
+
 def remove(room):
     for path in room.data.glob("index.olho*"):
         path.unlink()
@@ -56,10 +65,7 @@ def remove(room):
 
 def test_an_index_that_is_made_anew_with_another_metric_is_searched(
         serve, room, clothing, photos):
-    change(room, "add", *clothing[:3])
-    server = serve(room=room)
-    vector = server.classify(photos[0]).json()["embedding"]
-    assert len(found(server, vector)) == 3
+    server, vector = serve_three(serve, room, clothing, photos)
     remove(room)
     assert len(found(server, vector)) == 3
     change(room, "add", *clothing[:5], "--metric", "IP", "--type", "hnsw")
@@ -69,10 +75,7 @@ def test_an_index_that_is_made_anew_with_another_metric_is_searched(
 
 def test_an_index_that_does_not_fit_is_named_until_it_does(
         serve, room, clothing, photos):
-    change(room, "add", *clothing[:3])
-    server = serve(room=room)
-    vector = server.classify(photos[0]).json()["embedding"]
-    assert len(found(server, vector)) == 3
+    server, vector = serve_three(serve, room, clothing, photos)
     kept = (room.data / "index.olho").read_bytes()
     remove(room)
     (room.work / "rows.jsonl").write_text('{"vector": [1, 2, 3]}\n')

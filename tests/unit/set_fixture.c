@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "set_fixture.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -16,6 +19,22 @@ const char *set_file(const char *name)
 
     snprintf(path, sizeof path, "%s/%s", test_dir(), name);
     return path;
+}
+
+void set_flip(const char *path, int64_t place)
+{
+    struct stat about = {0};
+    unsigned char byte = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    CHECK(fd >= 0);
+    CHECK_INT(fstat(fd, &about), 0);
+    CHECK_INT(pread(fd, &byte, 1, place), 1);
+    byte ^= 1;
+    CHECK_INT(pwrite(fd, &byte, 1, place), 1);
+    CHECK_INT(futimens(fd, (struct timespec[]){about.st_atim, about.st_mtim}),
+              0);
+    close(fd);
 }
 
 void set_vector(int64_t id, int version, int dim, float *out)

@@ -14,6 +14,10 @@ enum { SET_DIM_MAX = 64, SET_BATCH_MAX = 256 };
 /* A path of that name in the test's folder. */
 const char *set_file(const char *name);
 
+/* Changes the byte at a place of a file, which keeps its length and its
+ * time. */
+void set_flip(const char *path, int64_t place);
+
 void set_vector(int64_t id, int version, int dim, float *out);
 
 /* How many rounds a test does where `count` are wanted: fewer under a

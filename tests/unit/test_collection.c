@@ -10,10 +10,6 @@
 #define collection_open_store own_collection_open_store
 #include "models/collection.c"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "set_fixture.h"
 
 enum { DIM = 4, COUNT = 3 };
@@ -34,23 +30,6 @@ static void write_rows(const char *path)
     CHECK_INT(fclose(file), 0);
 }
 
-/* Its first byte; it keeps its length and its time. */
-static void flip(const char *path)
-{
-    struct stat about = {0};
-    unsigned char byte = 0;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-
-    CHECK(fd >= 0);
-    CHECK_INT(fstat(fd, &about), 0);
-    CHECK_INT(pread(fd, &byte, 1, 0), 1);
-    byte ^= 1;
-    CHECK_INT(pwrite(fd, &byte, 1, 0), 1);
-    CHECK_INT(futimens(fd, (struct timespec[]){about.st_atim, about.st_mtim}),
-              0);
-    close(fd);
-}
-
 TEST(collection_does_not_read_a_damaged_foreign_file_for_each_who_comes)
 {
     const int64_t hour_us = 3600LL * 1000 * 1000;
@@ -63,12 +42,12 @@ TEST(collection_does_not_read_a_damaged_foreign_file_for_each_who_comes)
     struct err err = {0}, again = {0};
 
     write_rows(path);
-    flip(path);
+    set_flip(path, 0);
     CHECK_OK(collection_new(&config, &bundle, path, &collection, &err), err);
     CHECK(collection_info(collection, &info, &err) != 0);
     CHECK(collection->failure.failed_us != 0);
     collection->failure.failed_us = clock_us() + hour_us;
-    flip(path);
+    set_flip(path, 0);
     CHECK_ERR(collection_info(collection, &info, &again), err.code);
     CHECK_TEXT(again.text, err.text);
     collection->failure.failed_us = clock_us() - hour_us;

@@ -278,23 +278,6 @@ TEST(live_set_is_opened_once_for_all_who_come_first)
 
 /* --- what fails ----------------------------------------------------------- */
 
-/* One byte of the file, which keeps its length and its time. */
-static void flip(const char *path)
-{
-    struct stat about = {0};
-    unsigned char byte = 0;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-
-    CHECK(fd >= 0);
-    CHECK_INT(fstat(fd, &about), 0);
-    CHECK_INT(pread(fd, &byte, 1, 300), 1);
-    byte ^= 1;
-    CHECK_INT(pwrite(fd, &byte, 1, 300), 1);
-    CHECK_INT(futimens(fd, (struct timespec[]){about.st_atim, about.st_mtim}),
-              0);
-    close(fd);
-}
-
 /* Which time it is for the failure, whose second is not waited for. */
 static void shift(struct live_set *set, int64_t by_us)
 {
@@ -307,10 +290,10 @@ TEST(live_set_does_not_read_a_damaged_file_for_each_who_comes)
     struct live_set *set = set_new();
 
     make("x", &flat, COUNT);
-    flip(set_file("x"));
+    set_flip(set_file("x"), 300);
     check_refused(set, ERR_CORRUPT, set_file("x"));
     shift(set, hour_us);
-    flip(set_file("x"));
+    set_flip(set_file("x"), 300);
     check_refused(set, ERR_CORRUPT, set_file("x"));
     shift(set, -hour_us);
     check_is(set, VECINDEX_L2, COUNT);
@@ -324,10 +307,10 @@ TEST(live_set_reads_a_damaged_file_at_once_when_it_has_changed)
     const struct timespec times[] = {{.tv_sec = 1}, {.tv_sec = 1}};
 
     make("x", &flat, COUNT);
-    flip(set_file("x"));
+    set_flip(set_file("x"), 300);
     check_refused(set, ERR_CORRUPT, set_file("x"));
     shift(set, hour_us);
-    flip(set_file("x"));
+    set_flip(set_file("x"), 300);
     CHECK_INT(utimensat(AT_FDCWD, set_file("x"), times, 0), 0);
     check_is(set, VECINDEX_L2, COUNT);
     live_set_free(set);
@@ -342,7 +325,7 @@ TEST(live_set_tells_all_others_the_same_while_one_tries_again)
     bool is_retry = false;
 
     make("x", &flat, COUNT);
-    flip(set_file("x"));
+    set_flip(set_file("x"), 300);
     check_refused(set, ERR_CORRUPT, set_file("x"));
     shift(set, -hour_us);
     state = look(set);
@@ -359,11 +342,11 @@ TEST(live_set_does_not_read_damage_that_took_its_place_for_each_who_comes)
     make("x", &flat, COUNT);
     check_is(set, VECINDEX_L2, COUNT);
     make("y", &flat, COUNT + 1);
-    flip(set_file("y"));
+    set_flip(set_file("y"), 300);
     take_place();
     check_refused(set, ERR_CORRUPT, set_file("x"));
     shift(set, hour_us);
-    flip(set_file("x"));
+    set_flip(set_file("x"), 300);
     check_refused(set, ERR_CORRUPT, set_file("x"));
     shift(set, -hour_us);
     check_is(set, VECINDEX_L2, COUNT + 1);
